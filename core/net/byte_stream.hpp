@@ -1,0 +1,56 @@
+// ByteStream: an ordered, reliable, closable stream of bytes. TCP, TLS over anything, the
+// simulator's wire and MemoryStream are all this.
+//
+// The owner holds it by unique_ptr and may destroy it at any moment; nothing is heard afterwards.
+// Reader calls come only from the engine or from a turn, never from inside a call of the owner.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "core/base/bytes.hpp"
+#include "core/base/clock.hpp"
+#include "core/base/result.hpp"
+#include "core/net/address.hpp"
+
+namespace tulle {
+
+class PeerIdentity;
+
+class ByteStream {
+ public:
+  class Reader {  // implemented by connections and by TlsStream
+   public:
+    virtual void on_open() {}                          // once: connected (and handshaken, for TLS)
+    virtual void on_bytes(ByteView bytes) = 0;         // parse and record; decide nothing; send nothing
+    virtual void on_end(std::optional<Error> why) = 0; // once, last; empty means orderly end of input
+    virtual void on_drain() {}                         // backlog() has fallen below half of its mark
+   protected:
+    ~Reader() = default;
+  };
+
+  virtual ~ByteStream() = default;            // closes now, drops what was not written
+  virtual void start(Reader& reader) = 0;     // begins to deliver; also (re)sets the reader
+  virtual void want_read(bool wanted) = 0;    // back-pressure; initially true. May be called from on_bytes
+  virtual void write(Bytes&& bytes) = 0;      // takes all; goes out in this turn's write stage
+  virtual size_t backlog() const = 0;         // accepted but not yet with the kernel
+  virtual void shutdown() = 0;                // end of output after what was written (half close)
+  // Flush, end output and close, even if the owner is gone; at most `linger` long. The caller
+  // destroys the stream afterwards; the cell lives on. Data that still arrives is discarded, so
+  // that the peer reads our last bytes instead of a reset.
+  static void finish(std::unique_ptr<ByteStream> stream, Duration linger);
+
+  virtual const Address& peer_address() const = 0;
+  virtual const Address& local_address() const = 0;
+  // What TLS established; null on plain streams and before on_open.
+  virtual const PeerIdentity* peer_identity() const { return nullptr; }
+  virtual ByteView alpn() const { return {}; }   // negotiated protocol; empty when none
+
+  // Above this backlog writers stop producing; see Connection.
+  static constexpr size_t kBacklogMark = 256 * 1024;
+
+ protected:
+  virtual void finish_detached(Duration linger) = 0;  // called once by finish(); then destroyed
+};
+
+}  // namespace tulle

@@ -1,0 +1,108 @@
+// Loop: one thread's turns, timers and mailbox, over an engine (libuv, or the simulator).
+//
+// Owns: the run queue, the two flush queues, the timer wheel, the mailbox and the engine.
+// A turn: adopt mail, then rounds of {work queue, frame stage} until quiet or the turn's budget is
+// used, then the write stage. The engine calls turn() after timers and after polling, and also
+// every 64 read callbacks, so that the first answer does not wait for the last of 1,000 sockets.
+// When the budget is used the engine polls without waiting and the next turn goes on.
+// Everything is loop-thread only, except post() and stop_from_anywhere().
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "core/base/clock.hpp"
+#include "core/base/list.hpp"
+#include "core/net/task.hpp"
+
+namespace tulle {
+
+class TimerWheel;
+
+// Mail from another thread. deliver() runs on the loop's thread at the top of a turn.
+class Message {
+ public:
+  virtual ~Message() = default;
+  virtual void deliver() = 0;
+};
+
+// What drives a loop. Two exist: UvEngine (core/net/uv_engine.cpp) and the simulator's.
+class Engine {
+ public:
+  virtual ~Engine() = default;
+  virtual void run(Loop& loop) = 0;             // returns after Loop::stop()
+  virtual Instant now() = 0;                    // reads the clock
+  virtual void wake_at(Instant when) = 0;       // kNever: no timer. Only the latest call counts
+  virtual void poll_without_waiting() = 0;      // there is work left: do not block next time
+  virtual void interrupt() = 0;                 // any thread: end the current wait
+  virtual void stop() = 0;
+  virtual void* native() { return nullptr; }    // uv_loop_t* of the libuv engine; core/net only
+};
+
+std::unique_ptr<Engine> make_uv_engine();
+
+class Loop {
+ public:
+  explicit Loop(std::unique_ptr<Engine> engine);
+  ~Loop();  // runs the engine until all cells are closed; asserts that no task is queued
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+
+  void run();                    // until stop()
+  void stop();                   // loop thread
+  Instant now() const { return now_; }  // read once per turn (and when a wait ends)
+  TimerWheel& timers() { return *timers_; }
+  Engine& engine() { return *engine_; }
+
+  void post(std::unique_ptr<Message> message);  // any thread
+
+  // For the engine and for core/net.
+  void turn();                   // one turn; never nested
+  void refresh_now();            // the engine calls this when a wait has ended
+  void count_read();             // every 64th call holds a turn (not while one is running)
+  bool idle() const;             // nothing queued: for the engine and for quiescence checks
+
+  // Expensive steps (TLS handshakes) that are limited per turn; see HandshakeGate in tls_stream.
+  bool take_handshake_step();    // false: the turn's share is used; call defer and retry next turn
+
+  struct Counters {
+    uint64_t turns = 0;
+    uint64_t runs = 0;
+    uint64_t wakes = 0;
+    uint64_t flushes = 0;
+    uint64_t full_turns = 0;     // turns that used their budget
+  };
+  const Counters& counters() const { return counters_; }
+
+  // Cells: blocks that libuv may touch after their owner is gone. Counted; zero at the end.
+  void cell_opened() { ++cells_; }
+  void cell_closed() { --cells_; }
+  size_t cells() const { return cells_; }
+
+ private:
+  friend class Task;
+  friend class Flusher;
+  void deliver_mail();
+  void run_task(Task& task);
+  void update_timer();
+
+  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<TimerWheel> timers_;
+  List<Task, WorkTag> work_;
+  List<Flusher, FlushTag> frame_;
+  List<Flusher, FlushTag> write_;
+  Instant now_;
+  bool in_turn_ = false;
+  uint32_t reads_ = 0;
+  uint32_t handshake_steps_ = 0;
+  size_t cells_ = 0;
+  Counters counters_;
+
+  std::mutex mail_mutex_;
+  std::vector<std::unique_ptr<Message>> mail_;  // guarded by mail_mutex_
+  std::vector<std::unique_ptr<Message>> opened_;  // keeps its capacity between turns
+};
+
+}  // namespace tulle

@@ -1,0 +1,49 @@
+// Network: where connections come from. The seam between real sockets and the simulator.
+//
+// UvNetwork (core/net/tcp.cpp) makes TCP sockets on a loop of the libuv engine; SimNetwork
+// (tests/sim) makes in-memory wires with seeded delays and cuts.
+#pragma once
+
+#include <memory>
+
+#include "core/base/result.hpp"
+#include "core/net/address.hpp"
+#include "core/net/byte_stream.hpp"
+
+namespace tulle {
+
+class Loop;
+class Task;
+
+// A listening socket. Accepted streams queue here (bounded) until the owner takes them.
+class Acceptor {
+ public:
+  virtual ~Acceptor() = default;                        // stops listening
+  virtual std::unique_ptr<ByteStream> accept() = 0;     // null: none waiting
+  virtual void pause(bool paused) = 0;                  // stop taking from the kernel: limits, fd shortage
+  virtual const Address& local_address() const = 0;     // with the real port when 0 was asked for
+};
+
+struct ListenOptions {
+  int backlog = 4096;
+  // Several workers share the port. The first bind of a process is made without it, so that a port
+  // in use by somebody else (another sidecar of the same user included) is noticed.
+  bool reuse_port = false;
+};
+
+class Network {
+ public:
+  virtual ~Network() = default;
+  virtual Result<std::unique_ptr<Acceptor>> listen(const Address& at, const ListenOptions& options,
+                                                   Task& owner) = 0;  // owner is woken per arrival
+  // Starts to connect; on_open or on_end(Error{connect_failed}) follows. Time limits are the caller's.
+  virtual std::unique_ptr<ByteStream> connect(const Address& to) = 0;
+};
+
+std::unique_ptr<Network> make_uv_network(Loop& loop);
+
+// Checks that `at` is free and keeps it: binds without SO_REUSEPORT and then with it, so that N
+// workers can share the port afterwards. Errors: address_in_use with address, and what to do.
+Result<void> claim_port(Address& at);
+
+}  // namespace tulle
