@@ -1,0 +1,68 @@
+// Codec: bytes to streams and back. No sockets, no timers, no calls to anyone.
+//
+// Owns the streams of one connection until both sides have let go of them. read() fills streams and
+// wakes their handlers; write() drains what handlers have left. A codec never frees itself and is
+// never re-entered (nghttp2 and llhttp forbid it); handlers change streams only in their own run().
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "core/base/bytes.hpp"
+#include "core/base/clock.hpp"
+#include "core/base/result.hpp"
+#include "core/http/head.hpp"
+#include "core/http/limits.hpp"
+#include "core/http/stream.hpp"
+
+namespace tulle {
+
+class Codec {
+ public:
+  enum class Role : uint8_t { server, client };
+
+  // What the connection's timer should watch over.
+  enum class Waiting : uint8_t {
+    idle,       // no stream: idle_timeout
+    head,       // an incomplete head has begun: head_timeout from its first byte
+    body,       // HTTP/1: body bytes are due from the peer and nothing of ours blocks: body_timeout
+    handlers,   // somebody is working; no protocol deadline
+  };
+
+  virtual ~Codec() = default;
+
+  // An error ends the connection: write() once more (it may hold a 400 or a GOAWAY), then close.
+  // Streams it affects have failed already. `now` feeds rate limits, nothing else.
+  virtual Result<void> read(ByteView wire, Instant now) = 0;
+  // The peer will send nothing more. Fails what is incomplete.
+  virtual void end_of_input(const std::optional<Error>& why) = 0;
+  // Drains dirty streams: appends at most about `limit` bytes; call again when there is space.
+  virtual void write(Bytes& wire, size_t limit) = 0;
+  virtual bool wants_write() const = 0;      // write() would append something
+
+  virtual Stream* accept() = 0;              // server: next stream with a complete head, or null
+  virtual Stream* open() = 0;                // client: a new stream; null when none is free now
+  virtual size_t open_streams() const = 0;   // not yet closed by this codec
+  virtual size_t stream_limit() const = 0;   // client: what the peer allows at once (HTTP/1: 1)
+  virtual void retire() = 0;                 // no new streams; tell the peer (GOAWAY, connection: close)
+  virtual bool wants_read() const = 0;       // false: enough is queued
+  virtual bool finished() const = 0;         // nothing more will happen: flush and close
+  virtual bool must_close_after_flush() const { return finished(); }
+  virtual Waiting waiting() const = 0;
+  virtual Version version() const = 0;
+  virtual DirtyStreams& dirty() = 0;
+  // Sends a liveness probe if the protocol has one; false: it has none (HTTP/1).
+  virtual bool probe() { return false; }
+  // The head, body or idle deadline has passed: answer (408) or end, as the protocol says.
+  virtual void timed_out(Waiting what) = 0;
+};
+
+std::unique_ptr<Codec> make_http1_codec(Codec::Role role, const HttpLimits& limits,
+                                        std::string_view scheme);
+std::unique_ptr<Codec> make_http2_codec(Codec::Role role, const HttpLimits& limits,
+                                        std::string_view scheme);
+
+}  // namespace tulle

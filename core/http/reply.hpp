@@ -1,0 +1,31 @@
+// reply: the one place where an Error becomes an answer (design.md section 6).
+//
+// `tulle-error: <code>`, an RFC 9457 problem body for HTTP, a trailers-only status for gRPC.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "core/base/result.hpp"
+#include "core/http/head.hpp"
+#include "core/http/stream.hpp"
+
+namespace tulle {
+
+struct ReplyContext {
+  std::string_view hop;        // who answers: the node id and direction, "outbound@orders-1"
+  std::string_view trace_id;   // empty: none
+};
+
+int http_status(Code code);
+int grpc_status(Code code);
+// Envoy's response flag for the access log; empty when there is none.
+std::string_view response_flag(const Error& error);
+
+// Fills and finishes the departing half of `stream`. `request` decides the form (gRPC by content
+// type; HEAD gets no body). The stream must not have sent a head.
+void send_error_reply(Stream& stream, const Head& request, const Error& error,
+                      const ReplyContext& context);
+void send_text_reply(Stream& stream, int status, std::string_view content_type, std::string_view body);
+
+}  // namespace tulle
