@@ -1,0 +1,115 @@
+// Snapshot: everything a worker needs to serve, as immutable plain structs.
+//
+// Owns nothing but itself; all nodes are shared_ptr<const> and shared between generations while
+// their content is equal (pointer equality of two nodes means "unchanged"). Mutable state, such as
+// pools, balancers and counters, belongs to the worker.
+// Invariants: every ClusterIndex in a route table of this snapshot names a cluster of this
+// snapshot. A cluster keeps its index as long as it exists; the index of a removed cluster may be
+// given to another one later, so an index means something only together with its snapshot.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/clock.hpp"
+#include "core/http/limits.hpp"
+#include "core/net/address.hpp"
+#include "sidecar/routing/route_table.hpp"
+#include "xds/content_hash.hpp"
+
+namespace tulle {
+class TlsContext;
+}
+
+namespace tulle::config {
+
+using routing::ClusterIndex;
+
+enum class Direction : uint8_t { outbound, inbound };
+
+// What a listener speaks, and its bounds. A Duration of zero means "no limit".
+struct HttpOptions {
+  enum class Codec : uint8_t { automatic, http1, http2 };
+  Codec codec = Codec::automatic;       // ALPN, else the connection preface
+  HttpLimits limits;                    // heads, streams, windows, head and idle timers
+  Duration request_timeout{0};          // until the whole request has been received
+  Duration stream_idle_timeout = 5min;  // a route's idle_timeout overrides it
+};
+
+struct ListenerConfig {
+  std::string name;
+  Address address;
+  Direction direction = Direction::outbound;
+  std::shared_ptr<const TlsContext> tls;  // null: plaintext
+  Duration tls_handshake_timeout = 5s;
+  HttpOptions http;
+  std::shared_ptr<const routing::RouteTable> routes;  // never null
+  std::string stat_name;                              // stat_prefix, else the name
+  xds::ContentHash hash{};
+};
+
+struct Locality {
+  std::string region, zone, sub_zone;
+  friend bool operator==(const Locality&, const Locality&) = default;
+};
+
+struct EndpointConfig {
+  Address address;
+  uint32_t weight = 1;
+  std::string hostname;                       // for auto_host_rewrite
+  std::shared_ptr<const Locality> locality;   // shared by the endpoints of a locality; never null
+  std::string metadata_json;                  // filter_metadata; empty when there is none
+};
+
+enum class Balancing : uint8_t {
+  peak_ewma,    // power of two choices on peak-EWMA latency and outstanding requests
+  round_robin,
+};
+
+enum class UpstreamProtocol : uint8_t { http1, http2, automatic };  // automatic: by ALPN
+
+struct ClusterLimits {
+  uint32_t max_connections = 1024;
+  uint32_t max_pending_requests = 1024;
+  uint32_t max_requests = 1024;
+};
+
+struct ClusterConfig {
+  std::string name;
+  ClusterIndex index = 0;
+  std::vector<EndpointConfig> endpoints;  // unhealthy and draining ones are left out
+  Duration connect_timeout = 1s;
+  Duration tls_handshake_timeout = 5s;
+  ClusterLimits limits;
+  HttpLimits http;                        // idle_timeout: of a connection without streams
+  Balancing balancing = Balancing::peak_ewma;
+  UpstreamProtocol protocol = UpstreamProtocol::http1;
+  std::shared_ptr<const TlsContext> tls;  // null: plaintext
+  std::string sni;                        // what tls sends and, without SANs, verifies
+  xds::ContentHash hash{};                // endpoints included
+};
+
+// Each node of a snapshot that was built keeps its TLS contexts by content, so that the next
+// compile reuses them. Opaque here.
+struct CompileCache;
+
+struct Snapshot {
+  uint64_t generation = 0;  // 1, 2, 3, ... of this process
+  std::string version;      // hex hash of all resources and materials; equal content, equal version
+  std::vector<std::shared_ptr<const ListenerConfig>> listeners;  // ordered by name
+  std::vector<std::shared_ptr<const ClusterConfig>> clusters;    // by index; null: a free index
+  std::map<std::string, ClusterIndex, std::less<>> cluster_names;
+  std::shared_ptr<const CompileCache> cache;
+
+  const ClusterConfig& cluster(ClusterIndex index) const { return *clusters[index]; }
+  const ClusterConfig* find_cluster(std::string_view name) const {  // not for the hot path
+    const auto found = cluster_names.find(name);
+    return found == cluster_names.end() ? nullptr : clusters[found->second].get();
+  }
+};
+
+}  // namespace tulle::config
