@@ -41,7 +41,7 @@ class Bytes {
   Bytes& operator=(Bytes&& other) noexcept;
   Bytes(const Bytes&) = delete;
   Bytes& operator=(const Bytes&) = delete;
-  ~Bytes() { clear(); }
+  ~Bytes();
 
   size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
@@ -82,14 +82,19 @@ class Bytes {
   const Slice& at(uint32_t i) const { return ring()[(head_ + i) & (capacity_ - 1)]; }
   void push(Slice slice);
   void pop();
+  void pop_back();
+  void grow();
+  Slice* open_tail();
+  Slice& push_chunk(size_t wanted);
   void steal(Bytes& other) noexcept;
 
   size_t size_ = 0;
   Slice* heap_ = nullptr;
   uint32_t head_ = 0;
   uint32_t count_ = 0;
-  uint32_t capacity_ = 4;  // power of two
-  Slice inline_[4];
+  static constexpr uint32_t kInlineSlices = 4;
+  uint32_t capacity_ = kInlineSlices;  // power of two
+  Slice inline_[kInlineSlices];
 };
 
 }  // namespace tulle

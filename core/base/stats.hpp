@@ -39,16 +39,25 @@ class StatShard {
   StatShard(const StatShard&) = delete;
   StatShard& operator=(const StatShard&) = delete;
 
-  void add(StatId id, int64_t by = 1);                 // owner thread only
+  void add(StatId id, int64_t by = 1) {                // owner thread only
+    std::atomic<int64_t>& value = cell(id);
+    value.store(value.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
+  }
   void observe(StatId histogram, Duration value);      // owner thread only; kDurationBounds
   int64_t read(StatId id) const;                       // any thread
 
  private:
+  friend class StatRegistry;
   static constexpr size_t kBlock = 1024;
   static constexpr size_t kBlocks = 1024;  // one million series: the registry refuses more
   using Block = std::array<std::atomic<int64_t>, kBlock>;
-  std::atomic<int64_t>& cell(StatId id);
-  std::array<std::atomic<Block*>, kBlocks> blocks_;
+  std::atomic<int64_t>& cell(StatId id) {
+    Block* block = blocks_[id / kBlock].load(std::memory_order_relaxed);
+    if (block == nullptr) [[unlikely]] block = grow(id / kBlock);
+    return (*block)[id % kBlock];
+  }
+  Block* grow(size_t index);
+  std::array<std::atomic<Block*>, kBlocks> blocks_{};
 };
 
 class StatRegistry {
@@ -60,7 +69,7 @@ class StatRegistry {
   StatId duration_histogram(std::string_view family, std::string_view help, Labels labels);
 
   void attach(const StatShard& shard);  // the shard must outlive the registry's last scrape
-  void detach(const StatShard& shard);
+  void detach(const StatShard& shard);  // its values stay: a counter never goes back
   std::string prometheus_text() const;  // exposition format 0.0.4, families sorted
   int64_t read(StatId id) const;        // sum over shards
 
@@ -79,9 +88,15 @@ class StatRegistry {
 
   mutable std::mutex mutex_;
   StatId next_ = 0;
+  int64_t sum(StatId id) const;  // mutex_ is held
+  void render(const std::string& name, const Family& family, std::string& out) const;
+  void render_histogram(const std::string& name, const Series& series, std::string& out) const;
+
+  bool overflowed_ = false;
   std::unordered_map<std::string, StatId> by_name_;
-  std::vector<std::pair<std::string, Family>> families_;
+  std::vector<std::pair<std::string, Family>> families_;  // sorted by name
   std::vector<const StatShard*> shards_;
+  StatShard retired_;  // what detached shards had counted
 };
 
 }  // namespace tulle

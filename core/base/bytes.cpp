@@ -1,0 +1,335 @@
+#include "core/base/bytes.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+// A pooled chunk is not free memory to the sanitizer; poisoning finds uses after the last release.
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(start, size) ((void)(start), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(start, size) ((void)(start), (void)(size))
+#endif
+
+namespace tulle {
+
+namespace {
+
+// Free chunks kept per thread; what is beyond goes back to the allocator at once.
+constexpr size_t kPoolLimit = 4 * 1024 * 1024;
+
+class ChunkPool;
+
+}  // namespace
+
+// A counted block. The payload follows the header. Counts are plain integers: a chunk and all who
+// refer to it live on one thread.
+struct Chunk {
+  ChunkPool* pool;
+  Chunk* next_free;
+  uint32_t refs;
+  uint32_t capacity;
+  uint32_t used;  // everything before this offset has been handed to some slice
+
+  char* data() { return reinterpret_cast<char*>(this + 1); }
+};
+
+namespace {
+
+constexpr size_t kSmallPayload = kSmallChunk - sizeof(Chunk);
+constexpr size_t kLargePayload = kLargeChunk - sizeof(Chunk);
+
+// Last in, first out: the chunk that was just let go is still in the cache.
+class ChunkPool {
+ public:
+  Chunk* take(size_t payload) {
+    Chunk*& list = payload <= kSmallPayload ? small_ : large_;
+    if (payload <= kLargePayload && list != nullptr) {
+      Chunk* chunk = std::exchange(list, list->next_free);
+      stats_.bytes_pooled -= chunk->capacity;
+      return begin_use(chunk);
+    }
+    if (payload <= kSmallPayload) return begin_use(allocate(kSmallPayload));
+    return begin_use(allocate(std::max(payload, kLargePayload)));
+  }
+
+  void give_back(Chunk* chunk) {
+    --stats_.chunks_in_use;
+    stats_.bytes_in_use -= chunk->capacity;
+    const bool odd = chunk->capacity != kSmallPayload && chunk->capacity != kLargePayload;
+    if (odd || stats_.bytes_pooled + chunk->capacity > kPoolLimit || orphaned_) {
+      std::free(chunk);
+      if (orphaned_ && stats_.chunks_in_use == 0) delete this;
+      return;
+    }
+    Chunk*& list = chunk->capacity == kSmallPayload ? small_ : large_;
+    chunk->next_free = std::exchange(list, chunk);
+    ASAN_POISON_MEMORY_REGION(chunk->data(), chunk->capacity);
+    stats_.bytes_pooled += chunk->capacity;
+  }
+
+  void trim(size_t keep) {
+    for (Chunk** list : {&large_, &small_}) {
+      while (*list != nullptr && stats_.bytes_pooled > keep) {
+        Chunk* chunk = std::exchange(*list, (*list)->next_free);
+        stats_.bytes_pooled -= chunk->capacity;
+        std::free(chunk);
+      }
+    }
+  }
+
+  // The thread ends. Chunks that are still in use (static objects) stay valid and keep the pool.
+  void orphan() {
+    trim(0);
+    orphaned_ = true;
+    if (stats_.chunks_in_use == 0) delete this;
+  }
+
+  const ChunkPoolStats& stats() const { return stats_; }
+
+ private:
+  Chunk* allocate(size_t payload) {
+    ASSERT(payload <= UINT32_MAX);
+    auto* chunk = static_cast<Chunk*>(std::malloc(sizeof(Chunk) + payload));
+    ASSERT(chunk != nullptr);
+    chunk->pool = this;
+    chunk->capacity = static_cast<uint32_t>(payload);
+    return chunk;
+  }
+
+  Chunk* begin_use(Chunk* chunk) {
+    ASAN_UNPOISON_MEMORY_REGION(chunk->data(), chunk->capacity);
+    chunk->next_free = nullptr;
+    chunk->refs = 1;
+    chunk->used = 0;
+    ++stats_.chunks_in_use;
+    stats_.bytes_in_use += chunk->capacity;
+    return chunk;
+  }
+
+  Chunk* small_ = nullptr;
+  Chunk* large_ = nullptr;
+  bool orphaned_ = false;
+  ChunkPoolStats stats_;
+};
+
+struct PoolOfThread {
+  ChunkPool* pool = new ChunkPool;
+  ~PoolOfThread() { pool->orphan(); }
+};
+
+ChunkPool& pool() {
+  thread_local PoolOfThread owner;
+  return *owner.pool;
+}
+
+void release(Chunk* chunk) {
+  if (--chunk->refs == 0) chunk->pool->give_back(chunk);
+}
+
+}  // namespace
+
+ChunkPoolStats chunk_pool_stats() { return pool().stats(); }
+
+void trim_chunk_pool(size_t keep_bytes) { pool().trim(keep_bytes); }
+
+Bytes::Bytes(Bytes&& other) noexcept { steal(other); }
+
+Bytes& Bytes::operator=(Bytes&& other) noexcept {
+  if (this == &other) return *this;
+  clear();
+  std::free(heap_);
+  steal(other);
+  return *this;
+}
+
+Bytes::~Bytes() {
+  clear();
+  std::free(heap_);
+}
+
+void Bytes::steal(Bytes& other) noexcept {
+  size_ = std::exchange(other.size_, 0);
+  heap_ = std::exchange(other.heap_, nullptr);
+  head_ = std::exchange(other.head_, 0);
+  count_ = std::exchange(other.count_, 0);
+  capacity_ = std::exchange(other.capacity_, kInlineSlices);
+  if (heap_ == nullptr && count_ != 0) std::memcpy(inline_, other.inline_, sizeof(inline_));
+}
+
+void Bytes::grow() {
+  const uint32_t capacity = capacity_ * 2;
+  auto* bigger = static_cast<Slice*>(std::malloc(capacity * sizeof(Slice)));
+  ASSERT(bigger != nullptr);
+  for (uint32_t i = 0; i < count_; ++i) bigger[i] = at(i);
+  std::free(heap_);
+  heap_ = bigger;
+  head_ = 0;
+  capacity_ = capacity;
+}
+
+void Bytes::push(Slice slice) {
+  if (count_ == capacity_) grow();
+  ring()[(head_ + count_) & (capacity_ - 1)] = slice;
+  ++count_;
+}
+
+void Bytes::pop() {
+  release(at(0).chunk);
+  head_ = (head_ + 1) & (capacity_ - 1);
+  --count_;
+}
+
+void Bytes::pop_back() {
+  release(at(count_ - 1).chunk);
+  --count_;
+}
+
+// The slice whose chunk may be written behind its end: nobody else holds the chunk, and the slice
+// is the last piece of what was used. Null when there is none.
+Bytes::Slice* Bytes::open_tail() {
+  if (count_ == 0) return nullptr;
+  Slice& last = at(count_ - 1);
+  const bool open = last.chunk->refs == 1 && last.offset + last.length == last.chunk->used;
+  return open ? &last : nullptr;
+}
+
+// A queue starts with a small chunk, so that a short body does not pin 17 KiB; what has outgrown
+// one goes on in large ones, so that a write needs few slices.
+Bytes::Slice& Bytes::push_chunk(size_t wanted) {
+  if (size_ >= kSmallPayload) wanted = std::max(wanted, kSmallPayload + 1);
+  push({pool().take(wanted), 0, 0});
+  return at(count_ - 1);
+}
+
+void Bytes::append(ByteView copy) {
+  while (!copy.empty()) {
+    Slice* tail = open_tail();
+    if (tail == nullptr || tail->chunk->used == tail->chunk->capacity) {
+      tail = &push_chunk(std::min(copy.size(), kLargePayload));
+    }
+    Chunk& chunk = *tail->chunk;
+    const auto n = static_cast<uint32_t>(std::min<size_t>(copy.size(), chunk.capacity - chunk.used));
+    std::memcpy(chunk.data() + chunk.used, copy.data(), n);
+    chunk.used += n;
+    tail->length += n;
+    size_ += n;
+    copy.remove_prefix(n);
+  }
+}
+
+void Bytes::append(Bytes&& more) {
+  ASSERT(&more != this);
+  if (more.empty()) return more.clear();
+  if (size_ == 0) {
+    *this = std::move(more);
+    return;
+  }
+  if (at(count_ - 1).length == 0) pop_back();  // an unused reservation
+  for (uint32_t i = 0; i < more.count_; ++i) {
+    const Slice& slice = more.at(i);
+    Slice& last = at(count_ - 1);
+    if (slice.chunk == last.chunk && slice.offset == last.offset + last.length) {
+      last.length += slice.length;  // two pieces of one chunk meet again
+      release(slice.chunk);
+    } else {
+      push(slice);
+    }
+  }
+  size_ += std::exchange(more.size_, 0);
+  more.count_ = 0;
+  more.head_ = 0;
+}
+
+Bytes Bytes::take(size_t max) {
+  if (max >= size_) return std::move(*this);
+  Bytes taken;
+  while (max > 0) {
+    Slice& first = at(0);
+    if (first.length > max) {
+      const auto n = static_cast<uint32_t>(max);
+      ++first.chunk->refs;
+      taken.push({first.chunk, first.offset, n});
+      first.offset += n;
+      first.length -= n;
+      taken.size_ += n;
+      size_ -= n;
+      break;
+    }
+    taken.push(first);  // the reference moves along
+    taken.size_ += first.length;
+    size_ -= first.length;
+    max -= first.length;
+    head_ = (head_ + 1) & (capacity_ - 1);
+    --count_;
+  }
+  return taken;
+}
+
+void Bytes::drop(size_t count) {
+  ASSERT(count <= size_);
+  size_ -= count;
+  while (count > 0) {
+    Slice& first = at(0);
+    if (first.length > count) {
+      first.offset += static_cast<uint32_t>(count);
+      first.length -= static_cast<uint32_t>(count);
+      return;
+    }
+    count -= first.length;
+    pop();
+  }
+}
+
+void Bytes::clear() {
+  while (count_ != 0) pop();
+  size_ = 0;
+  head_ = 0;
+}
+
+Bytes::Space Bytes::reserve(size_t min) {
+  Slice* tail = open_tail();
+  if (tail == nullptr || tail->chunk->capacity - tail->chunk->used < std::max<size_t>(min, 1)) {
+    if (count_ != 0 && at(count_ - 1).length == 0) pop_back();  // too small a reservation
+    tail = &push_chunk(min);
+  }
+  Chunk& chunk = *tail->chunk;
+  return {chunk.data() + chunk.used, chunk.capacity - chunk.used};
+}
+
+void Bytes::commit(size_t written) {
+  ASSERT(count_ != 0);
+  Slice& last = at(count_ - 1);
+  ASSERT(written <= last.chunk->capacity - last.chunk->used);
+  last.chunk->used += static_cast<uint32_t>(written);
+  last.length += static_cast<uint32_t>(written);
+  size_ += written;
+  if (last.length == 0) pop_back();
+}
+
+ByteView Bytes::slice(size_t i) const {
+  ASSERT(i < count_);
+  const Slice& slice = at(static_cast<uint32_t>(i));
+  return {slice.chunk->data() + slice.offset, slice.length};
+}
+
+size_t Bytes::copy_to(char* out, size_t max) const {
+  size_t copied = 0;
+  for (uint32_t i = 0; i < count_ && copied < max; ++i) {
+    const ByteView piece = slice(i).substr(0, max - copied);
+    std::memcpy(out + copied, piece.data(), piece.size());
+    copied += piece.size();
+  }
+  return copied;
+}
+
+std::string Bytes::to_string() const {
+  std::string out;
+  out.reserve(size_);
+  for (uint32_t i = 0; i < count_; ++i) out += slice(i);
+  return out;
+}
+
+}  // namespace tulle
