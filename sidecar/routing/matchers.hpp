@@ -66,6 +66,10 @@ struct FieldMatch {
   int64_t range_start = 0, range_end = 0;  // half open
 
   bool matches(const RequestView& request) const;
+
+ private:
+  bool test(std::string_view value) const;
+  bool test_joined(const Fields& fields) const;
 };
 
 // One query parameter: the first of that name, byte-exact (nothing is decoded).

@@ -1,0 +1,138 @@
+#include "sidecar/routing/cluster.hpp"
+
+#include <algorithm>
+#include <unordered_map>
+
+namespace tulle::routing {
+namespace {
+
+Protocol protocol_of(config::UpstreamProtocol protocol) {
+  switch (protocol) {
+    case config::UpstreamProtocol::http1: return Protocol::http1;
+    case config::UpstreamProtocol::http2: return Protocol::http2;
+    case config::UpstreamProtocol::automatic: return Protocol::negotiated;
+  }
+  UNREACHABLE();
+}
+
+// A pool is rebuilt when something other than its TLS context changed in how it connects.
+bool same_dialling(const config::ClusterConfig& a, const config::ClusterConfig& b) {
+  return a.protocol == b.protocol && a.connect_timeout == b.connect_timeout &&
+         a.tls_handshake_timeout == b.tls_handshake_timeout &&
+         (a.tls == nullptr) == (b.tls == nullptr) && a.sni == b.sni &&
+         a.http.idle_timeout == b.http.idle_timeout &&
+         a.http.max_concurrent_streams == b.http.max_concurrent_streams &&
+         a.http.stream_window == b.http.stream_window &&
+         a.http.connection_window == b.http.connection_window;
+}
+
+struct AddressHash {
+  size_t operator()(const Address& address) const { return address.hash(); }
+};
+
+}  // namespace
+
+Cluster::Cluster(Loop& loop, Network& network, std::shared_ptr<Admission> admission)
+    : loop_(loop), network_(network), admission_(std::move(admission)) {}
+
+std::unique_ptr<Pool> Cluster::make_pool(const config::EndpointConfig& endpoint) {
+  Pool::Options options;
+  options.address = endpoint.address;
+  options.protocol = protocol_of(config_->protocol);
+  options.limits = config_->http;
+  options.tls = config_->tls;
+  options.connect_timeout = config_->connect_timeout;
+  options.tls_handshake_timeout = config_->tls_handshake_timeout;
+  return std::make_unique<Pool>(loop_, network_, std::move(options), admission_.get());
+}
+
+void Cluster::adopt(std::shared_ptr<const config::ClusterConfig> config) {
+  const std::shared_ptr<const config::ClusterConfig> former = std::exchange(config_, config);
+  const bool keep_pools = former != nullptr && same_dialling(*former, *config);
+  if (former == nullptr || former->balancing != config->balancing) {
+    balancer_ = make_balancer(config->balancing);
+  }
+  std::unordered_map<Address, std::unique_ptr<Endpoint>, AddressHash> known;
+  for (std::unique_ptr<Endpoint>& endpoint : endpoints_) {
+    known.emplace(endpoint->address(), std::move(endpoint));
+  }
+  endpoints_.clear();
+  usable_.clear();
+  for (const config::EndpointConfig& wanted : config->endpoints) {
+    auto found = keep_pools ? known.find(wanted.address) : known.end();
+    std::unique_ptr<Endpoint> endpoint;
+    if (found != known.end() && found->second != nullptr) {
+      endpoint = std::move(found->second);
+      endpoint->set_weight(wanted.weight);
+      if (former->tls != config->tls) endpoint->pool().set_tls(config->tls);
+    } else {
+      endpoint = std::make_unique<Endpoint>(wanted.address, wanted.weight, wanted.hostname);
+      endpoint->set_pool(make_pool(wanted));
+    }
+    usable_.push_back(endpoint.get());
+    endpoints_.push_back(std::move(endpoint));
+  }
+  for (auto& [address, endpoint] : known) {
+    if (endpoint == nullptr) continue;
+    endpoint->pool().retire();
+    retired_.push_back(std::move(endpoint));
+  }
+}
+
+void Cluster::retire() {
+  gone_ = true;
+  usable_.clear();
+  for (std::unique_ptr<Endpoint>& endpoint : endpoints_) {
+    endpoint->pool().retire();
+    retired_.push_back(std::move(endpoint));
+  }
+  endpoints_.clear();
+}
+
+void Cluster::reap() {
+  std::erase_if(retired_, [](const std::unique_ptr<Endpoint>& endpoint) {
+    return endpoint->outstanding() == 0 && endpoint->pool().idle();
+  });
+}
+
+bool Cluster::unused() const { return gone_ && exchanges_ == 0 && retired_.empty(); }
+
+ClusterTable::ClusterTable(Loop& loop, Network& network, Admissions& admissions)
+    : loop_(loop), network_(network), admissions_(admissions) {}
+
+void ClusterTable::adopt(const config::Snapshot& snapshot) {
+  clusters_.resize(std::max(clusters_.size(), snapshot.clusters.size()));
+  for (size_t i = 0; i < clusters_.size(); ++i) {
+    const auto wanted = i < snapshot.clusters.size() ? snapshot.clusters[i] : nullptr;
+    std::unique_ptr<Cluster>& present = clusters_[i];
+    if (present != nullptr && present->config_node() == wanted) continue;
+    if (present != nullptr && (wanted == nullptr || wanted->name != present->config().name)) {
+      present->retire();
+      retired_.push_back(std::move(present));
+    }
+    if (wanted == nullptr) continue;
+    std::shared_ptr<Admission> admission = admissions_.of(*wanted);
+    if (present == nullptr) present = std::make_unique<Cluster>(loop_, network_, admission);
+    present->adopt(wanted);
+  }
+}
+
+void ClusterTable::reap() {
+  for (std::unique_ptr<Cluster>& cluster : clusters_) {
+    if (cluster != nullptr) cluster->reap();
+  }
+  for (std::unique_ptr<Cluster>& cluster : retired_) cluster->reap();
+  std::erase_if(retired_, [](const std::unique_ptr<Cluster>& c) { return c->unused(); });
+}
+
+void ClusterTable::retire_all() {
+  for (std::unique_ptr<Cluster>& cluster : clusters_) {
+    if (cluster == nullptr) continue;
+    cluster->retire();
+    retired_.push_back(std::move(cluster));
+  }
+}
+
+bool ClusterTable::idle() const { return retired_.empty(); }
+
+}  // namespace tulle::routing

@@ -1,0 +1,62 @@
+// Endpoint: one address of a cluster as one worker sees it: its pool and its load.
+//
+// Owns the pool of connections to the address. Kept while the address stays in the configuration;
+// afterwards retired, and destroyed when its pool is idle and no attempt refers to it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "core/base/clock.hpp"
+#include "core/http/pool.hpp"
+#include "core/net/address.hpp"
+
+namespace tulle::routing {
+
+// Peak-EWMA: an average of latency that jumps up at once and comes down slowly, so that an endpoint
+// which has become slow is avoided after its first slow answer (Finagle's and Linkerd's estimator).
+class PeakEwma {
+ public:
+  void observe(Duration sample, Instant now);
+  double value(Instant now) const;  // nanoseconds, decayed to now
+
+ private:
+  static constexpr double kDecayNs = 10e9;         // forgets within tens of seconds
+  static constexpr double kInitialNs = 1e6;        // unknown endpoints look fast, so they are tried
+  double ewma_ns_ = kInitialNs;
+  Instant updated_{};
+};
+
+class Endpoint {
+ public:
+  Endpoint(const Address& address, uint32_t weight, std::string hostname)
+      : address_(address), weight_(weight), hostname_(std::move(hostname)) {}
+
+  const Address& address() const { return address_; }
+  const std::string& hostname() const { return hostname_; }
+  uint32_t weight() const { return weight_; }
+  void set_weight(uint32_t weight) { weight_ = weight; }
+  Pool& pool() { return *pool_; }
+  const Pool& pool() const { return *pool_; }
+  void set_pool(std::unique_ptr<Pool> pool) { pool_ = std::move(pool); }
+
+  void attempt_started() { ++outstanding_; }
+  void attempt_ended() { --outstanding_; }
+  uint32_t outstanding() const { return outstanding_; }
+  void observe_latency(Duration latency, Instant now) { latency_.observe(latency, now); }
+  // What another request would cost here: expected latency times queue, by weight. Lower is better.
+  double cost(Instant now) const {
+    return latency_.value(now) * (outstanding_ + 1) / (weight_ == 0 ? 1 : weight_);
+  }
+  double latency_ns(Instant now) const { return latency_.value(now); }
+
+ private:
+  Address address_;
+  uint32_t weight_;
+  std::string hostname_;
+  std::unique_ptr<Pool> pool_;
+  PeakEwma latency_;
+  uint32_t outstanding_ = 0;
+};
+
+}  // namespace tulle::routing
