@@ -4,8 +4,9 @@
 // their content is equal (pointer equality of two nodes means "unchanged"). Mutable state, such as
 // pools, balancers and counters, belongs to the worker.
 // Invariants: every ClusterIndex in a route table of this snapshot names a cluster of this
-// snapshot. A cluster keeps its index as long as it exists; the index of a removed cluster may be
-// given to another one later, so an index means something only together with its snapshot.
+// snapshot. A cluster keeps its index as long as it exists, and the index of a removed cluster is
+// never given to another one: an exchange that still holds a route of an older generation finds
+// its own cluster or none.
 #pragma once
 
 #include <cstdint>
@@ -101,7 +102,7 @@ struct Snapshot {
   uint64_t generation = 0;  // 1, 2, 3, ... of this process
   std::string version;      // hex hash of all resources and materials; equal content, equal version
   std::vector<std::shared_ptr<const ListenerConfig>> listeners;  // ordered by name
-  std::vector<std::shared_ptr<const ClusterConfig>> clusters;    // by index; null: a free index
+  std::vector<std::shared_ptr<const ClusterConfig>> clusters;    // by index; null: removed
   std::map<std::string, ClusterIndex, std::less<>> cluster_names;
   std::shared_ptr<const CompileCache> cache;
 

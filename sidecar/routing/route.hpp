@@ -18,18 +18,11 @@ namespace tulle::routing {
 using ClusterIndex = uint32_t;
 
 struct PathMatch {
-  enum class Kind : uint8_t {
-    prefix,     // "" and "/" match everything
-    exact,
-    separated,  // "/a" matches "/a" and "/a/b", not "/ab"
-    regex,
-  };
-  Kind kind = Kind::prefix;
-  bool ignore_case = false;
-  std::string text;  // lower-case already when ignore_case
-  std::shared_ptr<const Pattern> pattern;
+  StringMatch text;             // exact, prefix or regex; "" and "/" as prefix match every path
+  bool whole_segments = false;  // prefix "/a" matches "/a" and "/a/b", not "/ab"
 
   bool matches(std::string_view path) const;  // without query
+  size_t matched_size(std::string_view path) const;  // how much of a matching path it stands for
 };
 
 // A share of the requests, in parts of 100, 10,000 or 1,000,000.

@@ -26,7 +26,7 @@ struct VirtualHost {
 
 class RouteTable {
  public:
-  // Domains must be valid and unique (see domain_problem); the compile step has checked.
+  // Domains must be valid and unique (see authority.hpp); the compile step has checked.
   RouteTable(std::string name, std::vector<VirtualHost> hosts, bool ignore_port);
 
   // Null: no virtual host, or none of its routes. `random` decides shares; see Forward::pick.
@@ -62,9 +62,5 @@ class RouteTable {
   HostIndex any_ = kNone;
   bool ignore_port_;
 };
-
-// Lower-cases, as domains are compared. Empty result in `why` means the domain is well formed.
-std::string canonical_domain(std::string_view domain);
-std::string domain_problem(std::string_view domain);
 
 }  // namespace tulle::routing
