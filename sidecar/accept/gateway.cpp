@@ -1,0 +1,68 @@
+#include "sidecar/accept/gateway.hpp"
+
+#include "sidecar/exchange/exchange.hpp"
+
+namespace tulle::accept {
+namespace {
+
+Protocol protocol_of(config::HttpOptions::Codec codec) {
+  switch (codec) {
+    case config::HttpOptions::Codec::automatic: return Protocol::negotiated;
+    case config::HttpOptions::Codec::http1: return Protocol::http1;
+    case config::HttpOptions::Codec::http2: return Protocol::http2;
+  }
+  UNREACHABLE();
+}
+
+std::string hop_of(const config::ListenerConfig& config, std::string_view node_id) {
+  const bool inbound = config.direction == config::Direction::inbound;
+  return std::string(inbound ? "inbound@" : "outbound@").append(node_id);
+}
+
+}  // namespace
+
+Server::Options Gateway::options_of(const config::ListenerConfig& config) {
+  Server::Options options;
+  options.protocol = protocol_of(config.http.codec);
+  options.limits = config.http.limits;
+  options.tls = config.tls;
+  options.tls_handshake_timeout = config.tls_handshake_timeout;
+  return options;
+}
+
+Gateway::Gateway(exchange::ExchangeHost& host, std::shared_ptr<const config::ListenerConfig> config,
+                 std::string_view node_id, uint32_t stat_slot)
+    : host_(host),
+      config_(std::move(config)),
+      hop_(hop_of(*config_, node_id)),
+      stat_slot_(stat_slot),
+      server_(host.loop(), *this, options_of(*config_)) {}
+
+Result<void> Gateway::listen(Network& network, const Address& at, bool reuse_port) {
+  return server_.listen(network, at, {.reuse_port = reuse_port});
+}
+
+void Gateway::adopt(std::shared_ptr<const config::ListenerConfig> config) {
+  if (config->tls != config_->tls) server_.set_tls(config->tls);
+  config_ = std::move(config);
+}
+
+void Gateway::remove() {
+  removed_ = true;
+  server_.drain();
+}
+
+std::unique_ptr<Task> Gateway::serve(StreamRef stream) {
+  const exchange::ListenerView view{.config = config_.get(),
+                                    .hop = hop_,
+                                    .stat_slot = stat_slot_,
+                                    .removed = removed_};
+  return std::make_unique<exchange::Exchange>(host_, view, std::move(stream));
+}
+
+bool needs_new_socket(const config::ListenerConfig& a, const config::ListenerConfig& b) {
+  return a.address != b.address || a.http.codec != b.http.codec ||
+         (a.tls == nullptr) != (b.tls == nullptr);
+}
+
+}  // namespace tulle::accept

@@ -1,0 +1,45 @@
+#include "sidecar/exchange/attempt.hpp"
+
+namespace tulle::exchange {
+
+void Attempt::start(routing::Endpoint& endpoint, Instant now) {
+  ASSERT(endpoint_ == nullptr);
+  endpoint_ = &endpoint;
+  started_ = now;
+  observed_ = false;
+  endpoint.attempt_started();
+  ticket_.emplace(waiter_);
+  endpoint.pool().request(*ticket_);
+}
+
+Attempt::Opening Attempt::opening() {
+  if (auto* stream = std::get_if<StreamRef>(&ticket_->outcome)) {
+    stream_ = std::move(*stream);
+    stream_->set_owner(&waiter_);
+    ticket_.reset();
+    return Opening::open;
+  }
+  if (auto* error = std::get_if<Error>(&ticket_->outcome)) {
+    refusal_ = std::move(*error);
+    ticket_.reset();
+    return Opening::failed;
+  }
+  return Opening::waiting;
+}
+
+void Attempt::observe(Duration latency, Instant now) {
+  if (observed_ || endpoint_ == nullptr) return;
+  observed_ = true;
+  endpoint_->observe_latency(latency, now);
+}
+
+void Attempt::drop() {
+  if (endpoint_ == nullptr) return;
+  ticket_.reset();
+  if (stream_ != nullptr) stream_->set_owner(nullptr);
+  stream_.reset();
+  endpoint_->attempt_ended();
+  endpoint_ = nullptr;
+}
+
+}  // namespace tulle::exchange

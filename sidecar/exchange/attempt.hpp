@@ -1,0 +1,50 @@
+// Attempt: one try of an exchange at one endpoint.
+//
+// Owns the ticket at the pool and then the upstream stream. Dropping it cancels what is still open
+// and takes its load off the endpoint.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "core/base/clock.hpp"
+#include "core/http/pool.hpp"
+#include "sidecar/routing/endpoint.hpp"
+
+namespace tulle::exchange {
+
+class Attempt {
+ public:
+  explicit Attempt(Task& waiter) : waiter_(waiter) {}
+  ~Attempt() { drop(); }
+  Attempt(const Attempt&) = delete;
+  Attempt& operator=(const Attempt&) = delete;
+
+  // Asks the endpoint's pool for a stream. The outcome may be there at once.
+  void start(routing::Endpoint& endpoint, Instant now);
+  // The pool's answer, as data: still waiting, a stream (moved in here), or why not.
+  enum class Opening : uint8_t { waiting, open, failed };
+  Opening opening();
+  const Error& refusal() const { return *refusal_; }
+
+  bool active() const { return endpoint_ != nullptr; }
+  bool has_stream() const { return stream_ != nullptr; }
+  Stream& stream() { return *stream_; }
+  routing::Endpoint& endpoint() { return *endpoint_; }
+  Instant started() const { return started_; }
+
+  // Response head seen, or failed: what the balancer learns. Once.
+  void observe(Duration latency, Instant now);
+  void drop();
+
+ private:
+  Task& waiter_;
+  routing::Endpoint* endpoint_ = nullptr;
+  std::optional<Ticket> ticket_;
+  StreamRef stream_;
+  std::optional<Error> refusal_;
+  Instant started_{};
+  bool observed_ = false;
+};
+
+}  // namespace tulle::exchange

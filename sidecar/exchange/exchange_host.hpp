@@ -1,0 +1,52 @@
+// ExchangeHost: what an exchange sees of its worker. Generation: a pinned snapshot.
+//
+// The worker implements it; tests of exchanges do as well.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "core/base/rng.hpp"
+#include "sidecar/config/snapshot.hpp"
+#include "sidecar/exchange/summary.hpp"
+#include "sidecar/routing/cluster.hpp"
+
+namespace tulle {
+class Loop;
+}
+
+namespace tulle::exchange {
+
+// A snapshot that exchanges of one worker still use. Counted without atomics; the shared snapshot
+// itself is counted once per worker and change.
+struct Generation {
+  std::shared_ptr<const config::Snapshot> snapshot;
+  uint32_t exchanges = 0;
+};
+
+// What a listener tells its exchanges: configuration of the present generation.
+struct ListenerView {
+  const config::ListenerConfig* config = nullptr;
+  std::string_view hop;           // "outbound@orders-1": who answers, in replies
+  uint32_t stat_slot = 0;         // of the listener, for the worker's statistics
+  // The configuration has no such listener any more; its connections are draining. Its routes must
+  // not be used: cluster indexes mean something only in the snapshot they came with.
+  bool removed = false;
+};
+
+class ExchangeHost {
+ public:
+  virtual Loop& loop() = 0;
+  virtual Rng& rng() = 0;
+  virtual Generation& pin() = 0;                 // the present generation, counted
+  virtual void unpin(Generation& generation) = 0;
+  virtual routing::Cluster* cluster(routing::ClusterIndex index) = 0;
+  virtual void ended(const Summary& summary) = 0;
+  virtual std::string_view via() const = 0;      // pseudonym for the via field
+
+ protected:
+  ~ExchangeHost() = default;
+};
+
+}  // namespace tulle::exchange

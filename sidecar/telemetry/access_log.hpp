@@ -1,0 +1,65 @@
+// AccessLog: one JSON line per exchange, written by a thread of its own.
+//
+// Workers render lines into a buffer of their own (AccessLogBuffer) and hand it over once per turn.
+// The queue to the writer is bounded: when the disk is slower than the traffic, lines are dropped
+// and counted, requests never wait.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "core/base/result.hpp"
+#include "core/net/task.hpp"
+#include "sidecar/config/bootstrap.hpp"
+#include "sidecar/exchange/summary.hpp"
+
+namespace tulle::telemetry {
+
+class AccessLog {
+ public:
+  // Opens the file for appending; an empty path is standard output.
+  static Result<std::unique_ptr<AccessLog>> open(const config::AccessLog& options);
+  ~AccessLog();  // writes what is queued
+
+  config::AccessLogFilter filter() const { return filter_.load(std::memory_order_relaxed); }
+  void set_filter(config::AccessLogFilter filter) { filter_ = filter; }
+  void submit(std::string&& lines);                // any thread; may drop
+  uint64_t dropped_bytes() const { return dropped_.load(std::memory_order_relaxed); }
+
+ private:
+  AccessLog(int fd, config::AccessLogFilter filter);
+  void write_queued();
+
+  static constexpr size_t kMaxQueued = 4 * 1024 * 1024;  // seconds of lines at full load
+
+  const int fd_;
+  std::atomic<config::AccessLogFilter> filter_;
+  std::atomic<uint64_t> dropped_{0};
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::string queued_;    // guarded by mutex_
+  bool stopping_ = false; // guarded by mutex_
+  std::thread writer_;
+};
+
+// One worker's side. Loop thread only.
+class AccessLogBuffer final : private Flusher {
+ public:
+  AccessLogBuffer(Loop& loop, AccessLog* log);  // null log: nothing is written
+  void record(const exchange::Summary& summary);
+
+ private:
+  void flush() override;
+  AccessLog* log_;
+  std::string lines_;
+};
+
+// One line with its newline, appended to `out`.
+void render_access_line(const exchange::Summary& summary, WallTime now, std::string& out);
+
+}  // namespace tulle::telemetry

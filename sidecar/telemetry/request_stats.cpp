@@ -1,0 +1,56 @@
+#include "sidecar/telemetry/request_stats.hpp"
+
+namespace tulle::telemetry {
+namespace {
+
+constexpr std::string_view kMethodNames[] = {"GET",     "HEAD",  "POST",  "PUT",    "DELETE",
+                                             "CONNECT", "OPTIONS", "TRACE", "PATCH", "_OTHER"};
+constexpr std::string_view kClassNames[] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
+
+size_t class_of(int status) { return status < 100 || status > 599 ? 0 : status / 100; }
+
+}  // namespace
+
+uint32_t RequestStats::slot_of(std::vector<std::unique_ptr<Slot>>& slots, Labels labels) {
+  for (size_t i = 0; i < slots.size(); ++i) {
+    if (slots[i]->labels == labels) return static_cast<uint32_t>(i);
+  }
+  slots.push_back(std::make_unique<Slot>());
+  slots.back()->labels = std::move(labels);
+  slots.back()->durations.fill(kUnnamed);
+  return static_cast<uint32_t>(slots.size() - 1);
+}
+
+uint32_t RequestStats::listener_slot(const std::string& name, const std::string& direction) {
+  return slot_of(listeners_, {{"listener", name}, {"direction", direction}});
+}
+
+uint32_t RequestStats::cluster_slot(const std::string& name) {
+  return slot_of(clusters_, {{"cluster", name}});
+}
+
+void RequestStats::observe(Slot& slot, std::string_view family, std::string_view help,
+                           const exchange::Summary& summary, Duration value) {
+  const Method method = summary.request == nullptr ? Method::other : summary.request->method;
+  const size_t status_class = class_of(summary.status);
+  StatId& id = slot.durations[static_cast<size_t>(method) * kClasses + status_class];
+  if (id == kUnnamed) {
+    Labels labels = slot.labels;
+    labels.emplace_back("http_request_method", kMethodNames[static_cast<size_t>(method)]);
+    labels.emplace_back("status_class", kClassNames[status_class]);
+    id = registry_.duration_histogram(family, help, std::move(labels));
+  }
+  shard_.observe(id, value);
+}
+
+void RequestStats::record(const exchange::Summary& summary, uint32_t cluster_slot) {
+  observe(slot(listeners_, summary.listener_stat_slot), "http_server_request_duration_seconds",
+          "Time from the complete request head to the last byte of the answer", summary,
+          summary.duration);
+  if (summary.cluster == nullptr || summary.upstream_latency == Duration{0}) return;
+  observe(slot(clusters_, cluster_slot), "http_client_request_duration_seconds",
+          "Time from the start of the last attempt to the head of its answer", summary,
+          summary.upstream_latency);
+}
+
+}  // namespace tulle::telemetry

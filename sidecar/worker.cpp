@@ -1,0 +1,159 @@
+#include "sidecar/worker.hpp"
+
+#include <algorithm>
+
+namespace tulle {
+namespace {
+
+// Retired pools, generations and listeners are looked at this often while there are any.
+constexpr Duration kSweepInterval = 1s;
+
+}  // namespace
+
+Worker::Worker(Loop& loop, Network& network, const WorkerEnvironment& environment, uint64_t seed)
+    : Task(loop),
+      network_(network),
+      environment_(environment),
+      rng_(seed),
+      request_stats_(environment.stats, shard_),
+      access_log_(loop, environment.access_log),
+      active_exchanges_(environment.stats.gauge("tulle_active_exchanges",
+                                                "Exchanges that have begun and not ended", {})),
+      clusters_(loop, network, environment.admissions),
+      sweep_timer_(*this) {
+  environment_.stats.attach(shard_);
+}
+
+Worker::~Worker() {
+  // Connections end their exchanges, which still refer to clusters and generations.
+  gateways_.clear();
+  removed_.clear();
+  environment_.stats.detach(shard_);
+}
+
+Result<void> Worker::adopt(std::shared_ptr<const config::Snapshot> snapshot) {
+  if (generation_ != nullptr && generation_->exchanges > 0) {
+    former_.push_back(std::move(generation_));
+  }
+  generation_ = std::make_unique<exchange::Generation>();
+  generation_->snapshot = std::move(snapshot);
+  clusters_.adopt(*generation_->snapshot);
+  name_clusters();
+  Result<void> listening = adopt_listeners(*generation_->snapshot);
+  sweep_timer_.arm(kSweepInterval);
+  return listening;
+}
+
+void Worker::name_clusters() {
+  for (size_t i = 0; i < clusters_.size(); ++i) {
+    routing::Cluster* cluster = clusters_.find(static_cast<routing::ClusterIndex>(i));
+    if (cluster != nullptr) cluster->stat_slot = request_stats_.cluster_slot(cluster->config().name);
+  }
+}
+
+Result<void> Worker::adopt_listeners(const config::Snapshot& snapshot) {
+  if (draining_ != Draining::no) return {};
+  std::vector<std::unique_ptr<accept::Gateway>> former = std::exchange(gateways_, {});
+  Result<void> outcome;
+  std::vector<std::shared_ptr<const config::ListenerConfig>> fresh;
+  for (const auto& wanted : snapshot.listeners) {
+    const auto same = std::find_if(former.begin(), former.end(), [&](const auto& gateway) {
+      return gateway != nullptr && gateway->config().name == wanted->name &&
+             !accept::needs_new_socket(gateway->config(), *wanted);
+    });
+    if (same == former.end()) {
+      fresh.push_back(wanted);
+      continue;
+    }
+    (*same)->adopt(wanted);
+    gateways_.push_back(std::move(*same));
+  }
+  // Sockets that go away close before new ones open: a listener may have been renamed.
+  for (std::unique_ptr<accept::Gateway>& gateway : former) {
+    if (gateway == nullptr) continue;
+    gateway->remove();
+    removed_.push_back(std::move(gateway));
+  }
+  for (const auto& wanted : fresh) {
+    Result<void> opened = open_gateway(wanted);
+    if (!opened && outcome) outcome = std::move(opened);
+  }
+  return outcome;
+}
+
+Result<void> Worker::open_gateway(const std::shared_ptr<const config::ListenerConfig>& config) {
+  const bool inbound = config->direction == config::Direction::inbound;
+  const uint32_t slot =
+      request_stats_.listener_slot(config->name, inbound ? "inbound" : "outbound");
+  auto gateway = std::make_unique<accept::Gateway>(*this, config, environment_.node_id, slot);
+  Result<void> listening = gateway->listen(network_, config->address, environment_.reuse_port);
+  if (!listening) {
+    listening.error().detail = "listener " + config->name + ": " + listening.error().detail;
+    return listening;
+  }
+  gateway->server().set_owner(this);
+  gateways_.push_back(std::move(gateway));
+  return {};
+}
+
+exchange::Generation& Worker::pin() {
+  ++generation_->exchanges;
+  ++exchanges_;
+  shard_.add(active_exchanges_, 1);
+  return *generation_;
+}
+
+void Worker::unpin(exchange::Generation& generation) {
+  --generation.exchanges;
+  --exchanges_;
+  shard_.add(active_exchanges_, -1);
+}
+
+void Worker::ended(const exchange::Summary& summary) {
+  request_stats_.record(summary, summary.cluster == nullptr ? 0 : summary.cluster->stat_slot);
+  access_log_.record(summary);
+}
+
+void Worker::run() {
+  if (sweep_timer_.fired()) sweep_timer_.disarm();
+  sweep();
+  if (draining_ == Draining::inbound && quiet(config::Direction::inbound)) {
+    draining_ = Draining::outbound;
+    drain_gateways(config::Direction::outbound);
+  }
+  if (drained() && owner_ != nullptr) owner_->wake();
+}
+
+void Worker::sweep() {
+  clusters_.reap();
+  std::erase_if(former_, [](const auto& generation) { return generation->exchanges == 0; });
+  std::erase_if(removed_, [](const auto& gateway) { return gateway->drained(); });
+  const bool more = !former_.empty() || !removed_.empty() || !clusters_.idle();
+  if (more && !sweep_timer_.armed()) sweep_timer_.arm(kSweepInterval);
+}
+
+bool Worker::quiet(config::Direction direction) const {
+  return std::all_of(gateways_.begin(), gateways_.end(), [&](const auto& gateway) {
+    return gateway->config().direction != direction || gateway->drained();
+  });
+}
+
+void Worker::drain_gateways(config::Direction direction) {
+  for (std::unique_ptr<accept::Gateway>& gateway : gateways_) {
+    if (gateway->config().direction == direction) gateway->drain();
+  }
+}
+
+void Worker::drain() {
+  if (draining_ != Draining::no) return;
+  draining_ = Draining::inbound;
+  drain_gateways(config::Direction::inbound);
+  wake();
+}
+
+bool Worker::drained() const {
+  return draining_ == Draining::outbound && exchanges_ == 0 && removed_.empty() &&
+         quiet(config::Direction::outbound);
+}
+
+}  // namespace tulle

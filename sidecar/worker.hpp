@@ -1,0 +1,88 @@
+// Worker: one thread's share of the data plane: a loop, the present snapshot, clusters, gateways.
+//
+// Shares nothing with other workers but immutable snapshots and the Admissions. Everything runs on
+// the loop it was given; adopt(), drain() and stop arrive there as messages (see sidecar.cpp), or
+// directly in the simulator, where several workers live on one loop.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/base/rng.hpp"
+#include "core/base/stats.hpp"
+#include "core/net/loop.hpp"
+#include "core/net/network.hpp"
+#include "core/net/timer.hpp"
+#include "sidecar/accept/gateway.hpp"
+#include "sidecar/exchange/exchange_host.hpp"
+#include "sidecar/routing/cluster.hpp"
+#include "sidecar/telemetry/access_log.hpp"
+#include "sidecar/telemetry/request_stats.hpp"
+
+namespace tulle {
+
+// What all workers of a process are given.
+struct WorkerEnvironment {
+  std::string node_id;
+  StatRegistry& stats;
+  routing::Admissions& admissions;
+  telemetry::AccessLog* access_log = nullptr;
+  bool reuse_port = true;
+};
+
+class Worker final : private Task, private exchange::ExchangeHost {
+ public:
+  Worker(Loop& loop, Network& network, const WorkerEnvironment& environment, uint64_t seed);
+  ~Worker() override;
+
+  // Switches to a new snapshot at once: requests that begin from now on see it, and only it. An
+  // address that cannot be bound is an Error and leaves that one listener out; the rest is adopted.
+  Result<void> adopt(std::shared_ptr<const config::Snapshot> snapshot);
+  // Inbound first: stop accepting, say goodbye, finish what runs. Outbound goes on serving the
+  // application until inbound is quiet, then drains as well.
+  void drain();
+  bool drained() const;
+  void set_owner(Task* owner) { owner_ = owner; }   // woken when drained() becomes true
+
+  const config::Snapshot* snapshot() const { return generation_ ? generation_->snapshot.get() : nullptr; }
+  size_t exchanges() const { return exchanges_; }
+  routing::ClusterTable& clusters() { return clusters_; }
+  std::vector<std::unique_ptr<accept::Gateway>>& gateways() { return gateways_; }
+
+ private:
+  void run() override;
+  Loop& loop() override { return loop_; }
+  Rng& rng() override { return rng_; }
+  exchange::Generation& pin() override;
+  void unpin(exchange::Generation& generation) override;
+  routing::Cluster* cluster(routing::ClusterIndex index) override { return clusters_.find(index); }
+  void ended(const exchange::Summary& summary) override;
+  std::string_view via() const override { return "tulle"; }
+
+  Result<void> adopt_listeners(const config::Snapshot& snapshot);
+  Result<void> open_gateway(const std::shared_ptr<const config::ListenerConfig>& config);
+  void name_clusters();
+  void sweep();
+  bool quiet(config::Direction direction) const;
+  void drain_gateways(config::Direction direction);
+
+  Network& network_;
+  const WorkerEnvironment& environment_;
+  Rng rng_;
+  StatShard shard_;
+  telemetry::RequestStats request_stats_;
+  telemetry::AccessLogBuffer access_log_;
+  StatId active_exchanges_;
+  routing::ClusterTable clusters_;
+  std::unique_ptr<exchange::Generation> generation_;
+  std::vector<std::unique_ptr<exchange::Generation>> former_;   // still pinned by exchanges
+  std::vector<std::unique_ptr<accept::Gateway>> gateways_;
+  std::vector<std::unique_ptr<accept::Gateway>> removed_;       // draining, no longer configured
+  Task* owner_ = nullptr;
+  Timer sweep_timer_;
+  size_t exchanges_ = 0;
+  enum class Draining : uint8_t { no, inbound, outbound } draining_ = Draining::no;
+};
+
+}  // namespace tulle
