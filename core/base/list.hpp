@@ -62,9 +62,16 @@ class List {
     static_cast<ListNode<Tag>*>(item)->unlink();
     return item;
   }
-  // Moves all nodes of `other` behind ours.
+  // Moves all nodes of `other` behind ours, in constant time.
   void splice_back(List& other) {
-    while (T* item = other.pop_front()) push_back(*item);
+    if (other.empty()) return;
+    ListNode<Tag>* first = other.root_.next_;
+    ListNode<Tag>* last = other.root_.prev_;
+    other.root_.next_ = other.root_.prev_ = &other.root_;
+    first->prev_ = root_.prev_;
+    root_.prev_->next_ = first;
+    last->next_ = &root_;
+    root_.prev_ = last;
   }
 
   // Iteration that survives removal of the current item.

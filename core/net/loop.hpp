@@ -8,9 +8,11 @@
 // Everything is loop-thread only, except post() and stop_from_anywhere().
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <thread>
 #include <vector>
 
 #include "core/base/clock.hpp"
@@ -56,16 +58,35 @@ class Loop {
   TimerWheel& timers() { return *timers_; }
   Engine& engine() { return *engine_; }
 
-  void post(std::unique_ptr<Message> message);  // any thread
+  void post(std::unique_ptr<Message> message);  // any thread; messages after the end are dropped
+  void stop_from_anywhere();                    // any thread: stop() by mail
 
   // For the engine and for core/net.
   void turn();                   // one turn; never nested
   void refresh_now();            // the engine calls this when a wait has ended
-  void count_read();             // every 64th call holds a turn (not while one is running)
+  // Before a wait the engine marks the time as old; the first callback after it reads the clock.
+  void mark_now_old() { now_is_old_ = true; }
+  void freshen_now() {
+    if (now_is_old_) refresh_now();
+  }
+  // Every 64th call holds a turn (not while one is running), in which anything may be destroyed:
+  // it is the last thing that a read callback does.
+  void count_read() {
+    if (++reads_ >= reads_per_turn_ && !in_turn_) turn();
+  }
+  void set_reads_per_turn(uint32_t reads) { reads_per_turn_ = reads; }
   bool idle() const;             // nothing queued: for the engine and for quiescence checks
+  bool in_turn() const { return in_turn_; }
+  uint32_t turn_number() const { return turn_number_; }  // differs from one turn to the next
 
   // Expensive steps (TLS handshakes) that are limited per turn; see HandshakeGate in tls_stream.
-  bool take_handshake_step();    // false: the turn's share is used; call defer and retry next turn
+  bool take_handshake_step();    // false: the turn's share is used; Task::defer() and retry then
+  static constexpr uint32_t kHandshakeStepsPerTurn = 2;
+
+  // A task that is run 1,000 times in one turn is a bug. Where tests run (sanitizer builds) it
+  // aborts; elsewhere it is logged once and the task waits for the next turn.
+  enum class Spin { abort, defer };
+  void set_spin(Spin spin) { spin_ = spin; }
 
   struct Counters {
     uint64_t turns = 0;
@@ -78,24 +99,45 @@ class Loop {
 
   // Cells: blocks that libuv may touch after their owner is gone. Counted; zero at the end.
   void cell_opened() { ++cells_; }
-  void cell_closed() { --cells_; }
+  void cell_closed() {
+    if (--cells_ == 0 && closing_) engine_->stop();
+  }
   size_t cells() const { return cells_; }
 
  private:
   friend class Task;
   friend class Flusher;
   void deliver_mail();
+  void run_rounds();
+  uint32_t run_work(uint32_t budget);
   void run_task(Task& task);
+  void spinning(Task& task);
+  void flush_all(List<Flusher, FlushTag>& dirty);
   void update_timer();
+  void trim_when_idle();
+  void check_thread() const {
+    ASSERT(thread_ == std::thread::id() || thread_ == std::this_thread::get_id());
+  }
 
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<TimerWheel> timers_;
   List<Task, WorkTag> work_;
+  List<Task, WorkTag> deferred_;  // for the next turn
   List<Flusher, FlushTag> frame_;
   List<Flusher, FlushTag> write_;
   Instant now_;
+  Instant engine_deadline_ = kNever;  // what the engine's timer is set to
+  Instant trim_at_ = kNever;          // when to look whether pooled memory can go
+  uint64_t runs_at_trim_ = 0;
+  std::thread::id thread_;            // set by run()
   bool in_turn_ = false;
+  bool now_is_old_ = false;
+  bool closing_ = false;
+  bool spin_logged_ = false;
+  Spin spin_;
+  uint32_t turn_number_ = 0;
   uint32_t reads_ = 0;
+  uint32_t reads_per_turn_ = 64;
   uint32_t handshake_steps_ = 0;
   size_t cells_ = 0;
   Counters counters_;
@@ -103,6 +145,7 @@ class Loop {
   std::mutex mail_mutex_;
   std::vector<std::unique_ptr<Message>> mail_;  // guarded by mail_mutex_
   std::vector<std::unique_ptr<Message>> opened_;  // keeps its capacity between turns
+  std::atomic<bool> has_mail_{false};             // spares the lock in turns without mail
 };
 
 }  // namespace tulle

@@ -23,7 +23,13 @@ class Task : private ListNode<WorkTag> {
   Task(const Task&) = delete;
   Task& operator=(const Task&) = delete;
 
-  void wake();  // run me in this turn; loop thread only
+  // Run me in this turn (or, outside a turn, in the next one). Loop thread only.
+  void wake() {
+    if (!linked()) enqueue();
+  }
+  // Run me in the next turn, after the sockets have been looked at again. For work that has used
+  // its share of this turn. Replaces a wake(); a later wake() does not bring it forward.
+  void defer();
   bool awake() const { return linked(); }
   Loop& loop() const { return loop_; }
 
@@ -35,8 +41,9 @@ class Task : private ListNode<WorkTag> {
   template <class T, class Tag>
   friend class List;
   virtual void run() = 0;  // bounded work
+  void enqueue();
   uint32_t runs_this_turn_ = 0;  // spin guard
-  uint64_t turn_ = 0;
+  uint32_t turn_ = 0;            // the turn (its low bits) that runs_this_turn_ belongs to
 };
 
 // Output of a turn. After the work queue is empty the loop lets every dirty flusher of the frame
@@ -51,13 +58,16 @@ class Flusher : private ListNode<FlushTag> {
   Flusher(const Flusher&) = delete;
   Flusher& operator=(const Flusher&) = delete;
 
-  void flush_later();  // idempotent; loop thread only
+  void flush_later() {  // idempotent; loop thread only
+    if (!linked()) enqueue();
+  }
 
  private:
   friend class Loop;
   template <class T, class Tag>
   friend class List;
   virtual void flush() = 0;
+  void enqueue();
   Loop& flush_loop_;
   const Stage stage_;
 };

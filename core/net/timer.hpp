@@ -1,6 +1,6 @@
 // Timer and TimerWheel: deadlines without a tick.
 //
-// A hierarchical wheel (1 ms, 6 levels of 64 slots, occupancy bitmaps) under one engine timer at
+// A hierarchical wheel (1 ms, 7 levels of 64 slots, occupancy bitmaps) under one engine timer at
 // the earliest deadline. Firing sets a flag and wakes the owner. Moving a deadline later only
 // stores it: the wheel finds out when the old one passes, so per-request idle deadlines cost one
 // store. A Timer is a node that dies with its owner.
@@ -46,19 +46,34 @@ class TimerWheel {
  public:
   explicit TimerWheel(Instant start);
   void advance(Instant now);          // fires what is due
-  Instant next_deadline() const;      // when advance() must be called again; may be early, never late
+  // When advance() must be called again; may be early, never late. Constant time.
+  Instant next_deadline() const;
 
  private:
   friend class Timer;
-  static constexpr int kLevels = 6;
-  static constexpr int kSlots = 64;
+  static constexpr int kLevels = 7;
+  static constexpr int kBits = 6;
+  static constexpr int kSlots = 1 << kBits;
+  static constexpr uint64_t kNoTick = UINT64_MAX;
+  // The first slot that may hold timers, and the tick at which it begins.
+  struct Slot {
+    int level;
+    int index;
+    uint64_t begin;
+  };
+  bool first_slot(Slot& out) const;
   void insert(Timer& timer);
+  void empty_slot(const Slot& slot, uint64_t now);
+  void find_next();
   uint64_t tick_of(Instant when) const;   // rounded up
 
   Instant start_;
   uint64_t tick_ = 0;                 // everything before this tick has fired
+  uint64_t next_tick_ = kNoTick;      // no timer is due before this tick
   std::array<std::array<List<Timer, TimerTag>, kSlots>, kLevels> slots_;
-  // A slot's bit may stay set after its timers have gone; advance() clears it.
+  // A slot's bit may stay set after its timers have gone; advance() clears it. A slot of level L
+  // spans 64^L ticks. Occupied slots of a level lie behind tick_ within the slot of the level above
+  // that holds tick_ (level 0: at it or behind), so the lowest occupied level is always the earliest.
   std::array<uint64_t, kLevels> occupied_{};
 };
 
