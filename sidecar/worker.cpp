@@ -31,7 +31,8 @@ Worker::~Worker() {
   environment_.stats.detach(shard_);
 }
 
-Result<void> Worker::adopt(std::shared_ptr<const config::Snapshot> snapshot) {
+Result<void> Worker::adopt(std::shared_ptr<const config::Snapshot> snapshot,
+                           const BoundAddresses& bound) {
   if (generation_ != nullptr && generation_->exchanges > 0) {
     former_.push_back(std::move(generation_));
   }
@@ -39,7 +40,7 @@ Result<void> Worker::adopt(std::shared_ptr<const config::Snapshot> snapshot) {
   generation_->snapshot = std::move(snapshot);
   clusters_.adopt(*generation_->snapshot);
   name_clusters();
-  Result<void> listening = adopt_listeners(*generation_->snapshot);
+  Result<void> listening = adopt_listeners(*generation_->snapshot, bound);
   sweep_timer_.arm(kSweepInterval);
   return listening;
 }
@@ -51,7 +52,8 @@ void Worker::name_clusters() {
   }
 }
 
-Result<void> Worker::adopt_listeners(const config::Snapshot& snapshot) {
+Result<void> Worker::adopt_listeners(const config::Snapshot& snapshot,
+                                     const BoundAddresses& bound) {
   if (draining_ != Draining::no) return {};
   std::vector<std::unique_ptr<accept::Gateway>> former = std::exchange(gateways_, {});
   Result<void> outcome;
@@ -75,18 +77,21 @@ Result<void> Worker::adopt_listeners(const config::Snapshot& snapshot) {
     removed_.push_back(std::move(gateway));
   }
   for (const auto& wanted : fresh) {
-    Result<void> opened = open_gateway(wanted);
+    Result<void> opened = open_gateway(wanted, bound);
     if (!opened && outcome) outcome = std::move(opened);
   }
   return outcome;
 }
 
-Result<void> Worker::open_gateway(const std::shared_ptr<const config::ListenerConfig>& config) {
+Result<void> Worker::open_gateway(const std::shared_ptr<const config::ListenerConfig>& config,
+                                  const BoundAddresses& bound) {
   const bool inbound = config->direction == config::Direction::inbound;
   const uint32_t slot =
       request_stats_.listener_slot(config->name, inbound ? "inbound" : "outbound");
   auto gateway = std::make_unique<accept::Gateway>(*this, config, environment_.node_id, slot);
-  Result<void> listening = gateway->listen(network_, config->address, environment_.reuse_port);
+  const auto real = bound.find(config->name);
+  const Address& at = real == bound.end() ? config->address : real->second;
+  Result<void> listening = gateway->listen(network_, at, environment_.reuse_port);
   if (!listening) {
     listening.error().detail = "listener " + config->name + ": " + listening.error().detail;
     return listening;

@@ -5,6 +5,7 @@
 // directly in the simulator, where several workers live on one loop.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -31,6 +32,9 @@ struct WorkerEnvironment {
   bool reuse_port = true;
 };
 
+// Listener name to the address it is really bound to.
+using BoundAddresses = std::map<std::string, Address, std::less<>>;
+
 class Worker final : private Task, private exchange::ExchangeHost {
  public:
   Worker(Loop& loop, Network& network, const WorkerEnvironment& environment, uint64_t seed);
@@ -38,7 +42,9 @@ class Worker final : private Task, private exchange::ExchangeHost {
 
   // Switches to a new snapshot at once: requests that begin from now on see it, and only it. An
   // address that cannot be bound is an Error and leaves that one listener out; the rest is adopted.
-  Result<void> adopt(std::shared_ptr<const config::Snapshot> snapshot);
+  // `bound` gives the real address of listeners that were configured with port 0.
+  Result<void> adopt(std::shared_ptr<const config::Snapshot> snapshot,
+                     const BoundAddresses& bound = {});
   // Inbound first: stop accepting, say goodbye, finish what runs. Outbound goes on serving the
   // application until inbound is quiet, then drains as well.
   void drain();
@@ -60,8 +66,9 @@ class Worker final : private Task, private exchange::ExchangeHost {
   void ended(const exchange::Summary& summary) override;
   std::string_view via() const override { return "tulle"; }
 
-  Result<void> adopt_listeners(const config::Snapshot& snapshot);
-  Result<void> open_gateway(const std::shared_ptr<const config::ListenerConfig>& config);
+  Result<void> adopt_listeners(const config::Snapshot& snapshot, const BoundAddresses& bound);
+  Result<void> open_gateway(const std::shared_ptr<const config::ListenerConfig>& config,
+                            const BoundAddresses& bound);
   void name_clusters();
   void sweep();
   bool quiet(config::Direction direction) const;

@@ -133,6 +133,11 @@ void ClusterTable::retire_all() {
   }
 }
 
-bool ClusterTable::idle() const { return retired_.empty(); }
+bool ClusterTable::idle() const {
+  return retired_.empty() &&
+         std::all_of(clusters_.begin(), clusters_.end(), [](const std::unique_ptr<Cluster>& c) {
+           return c == nullptr || c->settled();
+         });
+}
 
 }  // namespace tulle::routing

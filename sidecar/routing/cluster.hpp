@@ -30,6 +30,7 @@ class Cluster {
   void retire();
   void reap();                 // destroys retired endpoints that nobody uses any more
   bool unused() const;         // retired, and nothing refers to it
+  bool settled() const { return retired_.empty(); }
 
   Endpoint* pick(const PickHint& hint, Rng& rng) { return balancer_->pick(usable_, hint, rng); }
   const config::ClusterConfig& config() const { return *config_; }

@@ -1,0 +1,15 @@
+// render_config: the configuration in force as JSON, for /config. Names certificates, never keys.
+#pragma once
+
+#include <string>
+
+#include "sidecar/config/bootstrap.hpp"
+#include "sidecar/config/snapshot.hpp"
+#include "sidecar/worker.hpp"
+
+namespace tulle::admin {
+
+std::string render_config(const config::Bootstrap& bootstrap, const config::Snapshot& snapshot,
+                          const BoundAddresses& bound);
+
+}  // namespace tulle::admin

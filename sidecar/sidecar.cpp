@@ -1,0 +1,219 @@
+#include "sidecar/sidecar.hpp"
+
+#include <signal.h>
+
+#include <algorithm>
+#include <random>
+
+#include "core/base/log.hpp"
+#include "sidecar/admin/config_page.hpp"
+#include "sidecar/cpu_quota.hpp"
+
+namespace tulle {
+namespace {
+
+Error failed_to_load(const config::Problems& problems) {
+  return {Code::invalid_config, Origin::local, config::to_text(problems)};
+}
+
+uint64_t random_seed() {
+  std::random_device device;
+  return (uint64_t{device()} << 32) | device();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Sidecar>> Sidecar::start(Loop& loop, const std::string& config_path) {
+  config::Loaded loaded = config::load(config_path);
+  if (loaded.snapshot == nullptr) return failed_to_load(loaded.problems);
+  std::unique_ptr<Sidecar> sidecar(new Sidecar(loop, config_path, std::move(loaded)));
+  Result<void> opened = sidecar->open();
+  if (!opened) return opened.error();
+  return sidecar;
+}
+
+Sidecar::Sidecar(Loop& loop, std::string config_path, config::Loaded loaded)
+    : Task(loop),
+      config_path_(std::move(config_path)),
+      bootstrap_(std::move(*loaded.bootstrap)),
+      snapshot_(std::move(loaded.snapshot)),
+      reloads_(stats_.counter("tulle_config_reloads_total", "Configuration changes that were seen",
+                              {{"outcome", "adopted"}})),
+      rejected_reloads_(stats_.counter("tulle_config_reloads_total", "", {{"outcome", "rejected"}})),
+      generation_gauge_(stats_.gauge("tulle_config_generation",
+                                     "Number of the configuration in force, from 1", {})),
+      certificate_expiry_(stats_.gauge("tulle_certificate_not_after_seconds",
+                                       "Unix time at which the workload certificate expires", {})),
+      network_(make_uv_network(loop)),
+      admin_pages_(loop, *this),
+      grace_timer_(*this) {
+  stats_.attach(shard_);
+}
+
+Sidecar::~Sidecar() {
+  workers_.clear();
+  stats_.detach(shard_);
+}
+
+Result<void> Sidecar::open() {
+  Result<std::unique_ptr<telemetry::AccessLog>> log = telemetry::AccessLog::open(bootstrap_.access_log);
+  if (!log) return log.error();
+  access_log_ = std::move(*log);
+
+  admin_server_ = std::make_unique<Server>(loop_, admin_pages_, Server::Options{});
+  Result<void> admin = admin_server_->listen(*network_, bootstrap_.admin, {});
+  if (!admin) {
+    admin.error().detail = "admin: " + admin.error().detail;
+    return admin;
+  }
+  Result<void> claimed = claim_ports(*snapshot_);
+  if (!claimed) return claimed;
+
+  environment_ = std::make_unique<WorkerEnvironment>(WorkerEnvironment{
+      bootstrap_.node.id, stats_, admissions_, access_log_.get(), true});
+  const unsigned count = bootstrap_.workers.value_or(worker_count());
+  for (unsigned i = 0; i < count; ++i) {
+    workers_.push_back(std::make_unique<WorkerThread>(*environment_, random_seed(), loop_, *this));
+  }
+  terminate_ = watch_signal(loop_, SIGTERM, *this);
+  interrupt_ = watch_signal(loop_, SIGINT, *this);
+  hangup_ = watch_signal(loop_, SIGHUP, *this);
+  push(snapshot_);
+  watch();
+  return {};
+}
+
+// Also what tells two sidecars of one user apart: SO_REUSEPORT would let both bind.
+Result<void> Sidecar::claim_ports(const config::Snapshot& snapshot) {
+  BoundAddresses bound;
+  for (const auto& listener : snapshot.listeners) {
+    const auto held = bound_.find(listener->name);
+    const bool same_port = held != bound_.end() &&
+                           (listener->address == held->second ||
+                            listener->address == held->second.with_port(0));
+    Address at = same_port ? held->second : listener->address;
+    if (!same_port) {
+      Result<void> claimed = claim_port(at);
+      if (!claimed) {
+        claimed.error().detail = "listener " + listener->name + ": " + claimed.error().detail;
+        return claimed;
+      }
+    }
+    bound[listener->name] = at;
+  }
+  bound_ = std::move(bound);
+  return {};
+}
+
+void Sidecar::push(std::shared_ptr<const config::Snapshot> snapshot) {
+  snapshot_ = std::move(snapshot);
+  shard_.add(generation_gauge_, static_cast<int64_t>(snapshot_->generation) -
+                                    shard_.read(generation_gauge_));
+  ++pushes_;
+  for (std::unique_ptr<WorkerThread>& worker : workers_) worker->adopt(snapshot_, bound_);
+}
+
+void Sidecar::watch() {
+  std::vector<std::string> paths = config::watched_paths(bootstrap_);
+  paths.push_back(config_path_);
+  files_ = watch_files(loop_, std::move(paths), *this);
+}
+
+void Sidecar::reload() {
+  config::Loaded loaded = config::load(config_path_, snapshot_.get());
+  Result<void> usable;
+  if (loaded.snapshot == nullptr) {
+    usable = failed_to_load(loaded.problems);
+  } else {
+    usable = claim_ports(*loaded.snapshot);
+  }
+  if (!usable) {
+    shard_.add(rejected_reloads_);
+    log::error("configuration rejected, the former one stays in force (" + config_path_ + "):\n" +
+               usable.error().detail);
+    watch();
+    return;
+  }
+  const bool restart_needed = loaded.bootstrap->admin != bootstrap_.admin ||
+                              loaded.bootstrap->node.id != bootstrap_.node.id ||
+                              loaded.bootstrap->workers != bootstrap_.workers ||
+                              loaded.bootstrap->access_log.path != bootstrap_.access_log.path;
+  if (restart_needed) {
+    log::warn("node, admin, workers and access_log.path take effect at the next start");
+  }
+  access_log_->set_filter(loaded.bootstrap->access_log.filter);
+  const Address admin = bootstrap_.admin;
+  bootstrap_ = std::move(*loaded.bootstrap);
+  bootstrap_.admin = admin;
+  watch();
+  if (loaded.snapshot->version == snapshot_->version) return;
+  shard_.add(reloads_);
+  push(std::move(loaded.snapshot));
+}
+
+void Sidecar::run() {
+  note_answers();
+  if (terminate_->take() || interrupt_->take()) {
+    if (draining_) {
+      log::warn("second signal: stopping at once");
+      return loop_.stop();
+    }
+    begin_drain();
+  }
+  const bool asked = hangup_->take();
+  if ((files_->take() || asked) && !draining_) reload();
+  if (draining_ && grace_timer_.fired()) {
+    grace_timer_.disarm();
+    log::warn("grace period over: stopping with exchanges still running");
+    return loop_.stop();
+  }
+  const bool all_drained = std::all_of(workers_.begin(), workers_.end(),
+                                       [](const auto& worker) { return worker->drained(); });
+  if (draining_ && all_drained) {
+    log::info("drained, stopping");
+    loop_.stop();
+  }
+}
+
+void Sidecar::note_answers() {
+  uint64_t adopted = pushes_;
+  for (std::unique_ptr<WorkerThread>& worker : workers_) {
+    if (std::optional<std::string> problem = worker->take_problem()) log::error(*problem);
+    adopted = std::min(adopted, worker->adoptions());
+  }
+  if (adopted == pushes_ && announced_ != pushes_) announce();
+}
+
+void Sidecar::announce() {
+  announced_ = pushes_;
+  if (!ready_) {
+    log::info("admin address=" + admin_server_->local_address().to_string());
+  }
+  for (const auto& [name, address] : bound_) {
+    if (!ready_) log::info("listening name=" + name + " address=" + address.to_string());
+  }
+  ready_ = true;
+  log::info("configuration in force generation=" + std::to_string(snapshot_->generation) +
+            " version=" + snapshot_->version +
+            " listeners=" + std::to_string(snapshot_->listeners.size()) +
+            " clusters=" + std::to_string(snapshot_->cluster_names.size()));
+}
+
+void Sidecar::begin_drain() {
+  draining_ = true;
+  log::info("draining grace_seconds=" +
+            std::to_string(std::chrono::duration_cast<std::chrono::seconds>(bootstrap_.drain_grace).count()));
+  grace_timer_.arm(bootstrap_.drain_grace);
+  for (std::unique_ptr<WorkerThread>& worker : workers_) worker->drain();
+}
+
+std::string_view Sidecar::state() const {
+  if (draining_) return "draining";
+  return ready_ ? "ready" : "starting";
+}
+
+std::string Sidecar::config_json() const {
+  return admin::render_config(bootstrap_, *snapshot_, bound_);
+}
+
+}  // namespace tulle

@@ -1,0 +1,77 @@
+// Sidecar: the composition root of the data plane. The whole proxy in one screen.
+//
+// Owns, on the main thread: the loop for administration, signals and file watching, the statistics,
+// the access log, the workers and the present configuration. Reload: read, compile, claim new
+// ports, then one message per worker; whatever fails leaves the old configuration untouched.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/base/stats.hpp"
+#include "core/net/file_watch.hpp"
+#include "core/net/loop.hpp"
+#include "core/net/network.hpp"
+#include "core/net/signal.hpp"
+#include "core/net/timer.hpp"
+#include "sidecar/admin/admin.hpp"
+#include "sidecar/config/load.hpp"
+#include "sidecar/telemetry/access_log.hpp"
+#include "sidecar/worker_thread.hpp"
+
+namespace tulle {
+
+class Sidecar final : private Task, private admin::AdminSource {
+ public:
+  // Loads, opens everything and starts. Errors are complete, for standard error.
+  static Result<std::unique_ptr<Sidecar>> start(Loop& loop, const std::string& config_path);
+  ~Sidecar() override;
+
+ private:
+  Sidecar(Loop& loop, std::string config_path, config::Loaded loaded);
+  Result<void> open();
+  void run() override;
+
+  Result<void> claim_ports(const config::Snapshot& snapshot);
+  void push(std::shared_ptr<const config::Snapshot> snapshot);
+  void watch();
+  void reload();
+  void note_answers();
+  void announce();
+  void begin_drain();
+
+  // AdminSource
+  bool ready() const override { return ready_ && !draining_; }
+  std::string_view state() const override;
+  std::string metrics() const override { return stats_.prometheus_text(); }
+  std::string config_json() const override;
+
+  const std::string config_path_;
+  config::Bootstrap bootstrap_;
+  std::shared_ptr<const config::Snapshot> snapshot_;
+  BoundAddresses bound_;
+
+  StatRegistry stats_;
+  StatShard shard_;
+  StatId reloads_, rejected_reloads_, generation_gauge_, certificate_expiry_;
+  int64_t expiry_shown_ = 0;
+  routing::Admissions admissions_;
+  std::unique_ptr<telemetry::AccessLog> access_log_;
+  std::unique_ptr<WorkerEnvironment> environment_;
+  std::vector<std::unique_ptr<WorkerThread>> workers_;
+
+  std::unique_ptr<Network> network_;
+  admin::AdminPages admin_pages_;
+  std::unique_ptr<Server> admin_server_;
+  std::unique_ptr<SignalWatch> terminate_, interrupt_, hangup_;
+  std::unique_ptr<FileWatch> files_;
+  Timer grace_timer_;
+  uint64_t pushes_ = 0;
+  uint64_t announced_ = 0;
+  bool ready_ = false;
+  bool draining_ = false;
+};
+
+}  // namespace tulle
