@@ -38,7 +38,7 @@ int serve(const std::string& path) {
 
 int main(int argc, char** argv) {
   CLI::App app{"The data plane of Tulle: a proxy beside one service instance."};
-  app.set_version_flag("--version", "tulle-sidecar " TULLE_VERSION);
+  app.set_version_flag("--version", "tulle-sidecar " + std::string(tulle::kVersion));
   std::string path;
   bool only_check = false;
   app.add_option("-c,--config", path, "Bootstrap file (JSON); see docs/configuration.md")

@@ -73,7 +73,7 @@ Result<void> Sidecar::open() {
       bootstrap_.node.id, stats_, admissions_, access_log_.get(), true});
   const unsigned count = bootstrap_.workers.value_or(worker_count());
   for (unsigned i = 0; i < count; ++i) {
-    workers_.push_back(std::make_unique<WorkerThread>(*environment_, random_seed(), loop_, *this));
+    workers_.push_back(std::make_unique<WorkerThread>(*environment_, random_seed(), loop_, task()));
   }
   terminate_ = watch_signal(loop_, SIGTERM, *this);
   interrupt_ = watch_signal(loop_, SIGINT, *this);

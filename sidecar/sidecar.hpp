@@ -33,6 +33,7 @@ class Sidecar final : private Task, private admin::AdminSource {
   Sidecar(Loop& loop, std::string config_path, config::Loaded loaded);
   Result<void> open();
   void run() override;
+  Task& task() { return *this; }
 
   Result<void> claim_ports(const config::Snapshot& snapshot);
   void push(std::shared_ptr<const config::Snapshot> snapshot);

@@ -88,7 +88,7 @@ Result<void> Worker::open_gateway(const std::shared_ptr<const config::ListenerCo
   const bool inbound = config->direction == config::Direction::inbound;
   const uint32_t slot =
       request_stats_.listener_slot(config->name, inbound ? "inbound" : "outbound");
-  auto gateway = std::make_unique<accept::Gateway>(*this, config, environment_.node_id, slot);
+  auto gateway = std::make_unique<accept::Gateway>(host(), config, environment_.node_id, slot);
   const auto real = bound.find(config->name);
   const Address& at = real == bound.end() ? config->address : real->second;
   Result<void> listening = gateway->listen(network_, at, environment_.reuse_port);

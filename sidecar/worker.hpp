@@ -58,6 +58,7 @@ class Worker final : private Task, private exchange::ExchangeHost {
 
  private:
   void run() override;
+  ExchangeHost& host() { return *this; }
   Loop& loop() override { return loop_; }
   Rng& rng() override { return rng_; }
   exchange::Generation& pin() override;

@@ -75,7 +75,7 @@ void Place::unreadable(std::string message) const {
 }
 
 void Place::report(Problem::Kind kind, std::string message) const {
-  problems_->push_back({kind, resource_, path_, std::move(message)});
+  problems_->push_back({kind, *resource_, path_, std::move(message)});
 }
 
 std::string_view nearest(std::string_view word, const std::vector<std::string_view>& candidates) {

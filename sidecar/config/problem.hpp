@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -37,7 +38,7 @@ std::string to_text(const Problems& problems);
 class Place {
  public:
   Place(Problems& problems, std::string resource)
-      : problems_(&problems), resource_(std::move(resource)) {}
+      : problems_(&problems), resource_(std::make_shared<const std::string>(std::move(resource))) {}
 
   Place field(std::string_view name) const;  // path + ".name"
   Place at(size_t index) const;              // path + "[index]"
@@ -49,14 +50,14 @@ class Place {
   void unreadable(std::string message) const;
 
   size_t problem_count() const { return problems_->size(); }
-  const std::string& resource() const { return resource_; }
+  const std::string& resource() const { return *resource_; }
   const std::string& path() const { return path_; }
 
  private:
   void report(Problem::Kind kind, std::string message) const;
 
   Problems* problems_;
-  std::string resource_;
+  std::shared_ptr<const std::string> resource_;
   std::string path_;
 };
 

@@ -10,6 +10,8 @@
 
 #include "core/http/reply.hpp"
 #include "core/net/tls.hpp"
+#include "sidecar/config/snapshot.hpp"
+#include "sidecar/routing/cluster.hpp"
 #include "sidecar/exchange/trace_id.hpp"
 
 namespace tulle::telemetry {

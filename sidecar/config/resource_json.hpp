@@ -1,0 +1,28 @@
+// Resources as proto3 JSON: how static resources are written and how /config shows them.
+//
+// Reading is strict: every unknown field (with the nearest name), wrong type, unknown enum value
+// and second member of a oneof is reported, inside Any too. Both field spellings of proto3 JSON are
+// accepted, connect_timeout and connectTimeout.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "sidecar/config/problem.hpp"
+#include "xds/resource_set.hpp"
+
+namespace tulle::config {
+
+// `json`: one object with "@type". `origin` names it in problems: "static_resources[3]".
+std::optional<xds::Resource> resource_from_json(std::string_view json, const std::string& origin,
+                                                Problems& problems);
+
+// Compact proto3 JSON with "@type", original field names. Private keys and passwords are replaced
+// by "<redacted>".
+std::string resource_to_json(const xds::Resource& resource);
+
+// `static_resources[2] Cluster "web"`, or without the origin when there is none.
+std::string title_of(const xds::Resource& resource);
+
+}  // namespace tulle::config
