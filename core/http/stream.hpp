@@ -34,6 +34,9 @@ struct StreamTag {};
 struct DirtyStreams {
   List<Stream, DirtyTag> list;
   Flusher* flusher = nullptr;  // null in codec unit tests, which look at the list
+  // Streams made for this codec and not yet recycled: ++ in Stream::make(), -- in recycle(). The
+  // connection stays, with the peer's identity, until this is 0; reaching 0 calls flush_later().
+  size_t alive = 0;
 };
 
 struct StreamRelease {
