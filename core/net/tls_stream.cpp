@@ -1,0 +1,340 @@
+#include "core/net/tls_stream.hpp"
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#include <algorithm>
+
+#include "core/net/tls_words.hpp"
+
+namespace tulle {
+
+namespace {
+
+constexpr size_t kRecord = 16 * 1024;          // the most plaintext a record can hold
+constexpr size_t kWorthItsOwnRecord = 12 * 1024;  // copying costs more than a second record
+constexpr size_t kHandshakeHold = 64 * 1024;   // more than a whole flight with the longest chain
+constexpr uint8_t kMaxDatalessRecords = 32;
+constexpr Duration kAlertLinger = 1s;
+
+// Plaintext on its way to the reader. Two records, so that small ones are handed over together
+// and a large one is handed over while it is still in the cache.
+thread_local char thread_plaintext[2 * kRecord];
+thread_local bool thread_plaintext_taken = false;
+thread_local char thread_gather[kRecord];
+
+// TLS inside TLS decrypts while its own input lies in the thread's buffer; it gets another one.
+class PlaintextLease {
+ public:
+  PlaintextLease() : owns_thread_buffer_(!thread_plaintext_taken) {
+    if (owns_thread_buffer_) {
+      thread_plaintext_taken = true;
+    } else {
+      other_ = std::make_unique<char[]>(2 * kRecord);
+    }
+  }
+  ~PlaintextLease() {
+    if (owns_thread_buffer_) thread_plaintext_taken = false;
+  }
+  PlaintextLease(const PlaintextLease&) = delete;
+  PlaintextLease& operator=(const PlaintextLease&) = delete;
+  char* data() { return owns_thread_buffer_ ? thread_plaintext : other_.get(); }
+
+ private:
+  const bool owns_thread_buffer_;
+  std::unique_ptr<char[]> other_;
+};
+
+// The next record's plaintext: a slice as it lies, or small slices copied side by side.
+ByteView next_record(const Bytes& plain) {
+  const ByteView front = plain.front();
+  if (front.size() >= kWorthItsOwnRecord || front.size() == plain.size()) {
+    return front.substr(0, kRecord);
+  }
+  return ByteView(thread_gather, plain.copy_to(thread_gather, kRecord));
+}
+
+}  // namespace
+
+std::unique_ptr<ByteStream> make_tls_stream(Loop& loop, std::unique_ptr<ByteStream> inner,
+                                            std::shared_ptr<const TlsContext> context) {
+  ASSERT(inner != nullptr && context != nullptr);
+  // There is one implementation of TlsContext; its factories make nothing else.
+  auto ours = std::static_pointer_cast<const OpenSslContext>(std::move(context));
+  return std::make_unique<TlsStream>(loop, std::move(inner), std::move(ours));
+}
+
+TlsStream::TlsStream(Loop& loop, std::unique_ptr<ByteStream> inner,
+                     std::shared_ptr<const OpenSslContext> context)
+    : Task(loop),
+      Flusher(loop, Flusher::Stage::write),
+      inner_(std::move(inner)),
+      context_(std::move(context)) {}
+
+TlsStream::~TlsStream() {
+  ASSERT(!calling_reader_);  // readers record; they destroy nothing from inside a call
+  // A peer whom we have refused gets to read why: closing now could turn the alert into a reset.
+  const bool gone = inner_ended_ && inner_why_.has_value();
+  if (phase_ != Phase::failed || session_ == nullptr || gone || inner_ == nullptr) return;
+  hand_on_records();
+  ByteStream::finish(std::move(inner_), kAlertLinger);
+}
+
+void TlsStream::start(ByteStream::Reader& reader) {
+  const bool first = reader_ == nullptr;
+  reader_ = &reader;
+  if (first) {
+    inner_->start(*this);
+  } else {
+    wake();
+  }
+}
+
+void TlsStream::want_read(bool wanted) {
+  if (wanted_ == wanted) return;
+  wanted_ = wanted;
+  // What OpenSSL and the wire still hold comes first; the peer may have nothing more to send.
+  if (wanted && (has_undelivered() || end_known_ || inner_ended_)) {
+    wake();
+  } else {
+    update_inner_reading();
+  }
+}
+
+void TlsStream::write(Bytes&& bytes) {
+  ASSERT(output_ == Output::on);
+  if (phase_ == Phase::failed) {
+    bytes.clear();
+    return;
+  }
+  plain_.append(std::move(bytes));
+  if (phase_ == Phase::open) flush_later();
+  above_mark_ = above_mark_ || backlog() > kBacklogMark;
+}
+
+size_t TlsStream::backlog() const { return plain_.size() + wire_.out.size() + inner_->backlog(); }
+
+void TlsStream::shutdown() {
+  if (output_ != Output::on) return;
+  output_ = Output::ending;
+  if (phase_ == Phase::open) flush_later();
+}
+
+void TlsStream::finish_detached(Duration linger) {
+  if (phase_ == Phase::open && output_ != Output::over) {
+    output_ = Output::ending;
+    seal();
+  }
+  hand_on_records();
+  ByteStream::finish(std::move(inner_), linger);
+}
+
+const PeerIdentity* TlsStream::peer_identity() const {
+  return phase_ == Phase::open ? verdict_.identity.get() : nullptr;
+}
+
+ByteView TlsStream::alpn() const {
+  const unsigned char* name = nullptr;
+  unsigned size = 0;
+  if (session_ != nullptr) SSL_get0_alpn_selected(session_.get(), &name, &size);
+  return size > 0 ? ByteView(reinterpret_cast<const char*>(name), size) : ByteView();
+}
+
+// ---- the inner stream's reader --------------------------------------------------------------
+
+void TlsStream::on_open() {
+  if (phase_ != Phase::waiting) return;
+  phase_ = Phase::handshaking;
+  wake();
+}
+
+void TlsStream::on_bytes(ByteView bytes) {
+  if (phase_ == Phase::waiting) phase_ = Phase::handshaking;
+  if (phase_ == Phase::handshaking) {
+    wire_.keep(bytes);
+    update_inner_reading();
+    wake();
+    return;
+  }
+  if (phase_ == Phase::failed || end_known_) return;  // after the end nothing counts
+  if (has_undelivered()) {
+    wire_.keep(bytes);
+  } else {
+    wire_.lend(bytes);
+    pull();
+    wire_.keep_rest();
+  }
+  update_inner_reading();
+}
+
+// What has arrived before the end comes before the end, so run() decides.
+void TlsStream::on_end(std::optional<Error> why) {
+  inner_ended_ = true;
+  inner_why_ = std::move(why);
+  wake();
+}
+
+void TlsStream::on_drain() { tell_drain(); }
+
+// ---- progress -------------------------------------------------------------------------------
+
+void TlsStream::run() {
+  if (phase_ == Phase::handshaking) advance_handshake();
+  if (phase_ == Phase::open && has_undelivered()) pull();
+  if (inner_ended_) conclude();
+  tell_end();
+  tell_drain();
+  update_inner_reading();
+  if (!wire_.out.empty()) flush_later();
+}
+
+bool TlsStream::has_undelivered() const {
+  if (wire_.unread() > 0) return true;
+  // Records that OpenSSL has decrypted in part. It reads no further than the record at hand.
+  return session_ != nullptr && SSL_pending(session_.get()) > 0;
+}
+
+void TlsStream::hand_over(ByteView plain) {
+  if (plain.empty()) return;
+  calling_reader_ = true;
+  reader_->on_bytes(plain);
+  calling_reader_ = false;
+}
+
+// Decrypts until the reader has enough or nothing is left.
+void TlsStream::pull() {
+  if (end_known_) return wire_.discard();
+  PlaintextLease plain;
+  size_t filled = 0;
+  ERR_clear_error();
+  while (wanted_ && has_undelivered()) {
+    size_t got = 0;
+    const int outcome = SSL_read_ex(session_.get(), plain.data() + filled, kRecord, &got);
+    if (outcome == 1) {
+      dataless_records_ = 0;
+      filled += got;
+      if (filled < kRecord) continue;
+    } else if (reading_goes_on(outcome)) {
+      continue;
+    }
+    hand_over(ByteView(plain.data(), filled));
+    filled = 0;
+    if (outcome != 1) break;
+    ERR_clear_error();
+  }
+  hand_over(ByteView(plain.data(), filled));
+  tell_end();
+  if (!wire_.out.empty()) flush_later();
+}
+
+// After a read without data: true when the next record may be tried, false when input is used up
+// or over. Errors are noted, and told after the data before them was handed over.
+bool TlsStream::reading_goes_on(int outcome) {
+  switch (SSL_get_error(session_.get(), outcome)) {
+    case SSL_ERROR_WANT_READ:
+      if (!has_undelivered()) return false;
+      if (++dataless_records_ <= kMaxDatalessRecords) return true;
+      fail(Error{Code::protocol_error, context_->peer(), "too many TLS records without data"});
+      return false;
+    case SSL_ERROR_ZERO_RETURN:
+      wire_.discard();
+      note_end(std::nullopt);
+      return false;
+    default:
+      fail(Error{Code::tls_failed, context_->peer(), take_tls_failure("broken TLS record")});
+      return false;
+  }
+}
+
+// The inner stream has ended. Held data goes first; an error does not wait for a paused reader.
+void TlsStream::conclude() {
+  if (end_known_ || phase_ == Phase::failed) return;
+  if (phase_ == Phase::open) {
+    if (has_undelivered() && (wanted_ || !inner_why_.has_value())) return;
+    note_end(inner_why_.has_value() ? inner_why_
+                                    : Error{Code::closed, context_->peer(),
+                                            "truncated: connection closed without close_notify"});
+    return;
+  }
+  if (phase_ == Phase::waiting && inner_why_.has_value()) return note_end(inner_why_);
+  if (step_deferred_) return;  // a flight has arrived whole and may hold an alert
+  std::string detail = "connection closed during the TLS handshake";
+  if (inner_why_.has_value()) detail += ": " + inner_why_->detail;
+  fail(Error{Code::tls_failed, context_->peer(), std::move(detail)});
+}
+
+void TlsStream::note_end(std::optional<Error> why) {
+  if (end_known_) return;
+  end_known_ = true;
+  end_why_ = std::move(why);
+  if (!calling_reader_) wake();
+}
+
+void TlsStream::tell_end() {
+  if (!end_known_ || input_over_) return;
+  if (!wanted_ && !end_why_.has_value()) return;  // an orderly end waits for the reader
+  input_over_ = true;
+  calling_reader_ = true;
+  reader_->on_end(std::move(end_why_));
+  calling_reader_ = false;
+}
+
+void TlsStream::tell_drain() {
+  if (!above_mark_ || backlog() >= kBacklogMark / 2) return;
+  above_mark_ = false;
+  calling_reader_ = true;
+  reader_->on_drain();
+  calling_reader_ = false;
+}
+
+void TlsStream::update_inner_reading() {
+  bool wanted = true;
+  switch (phase_) {
+    case Phase::waiting: break;
+    case Phase::handshaking: wanted = wire_.unread() < kHandshakeHold; break;
+    case Phase::open: wanted = wanted_ && !end_known_ && !has_undelivered(); break;
+    case Phase::failed: break;  // read and dropped, so that the peer can read our alert
+  }
+  if (wanted == inner_wanted_ || inner_ended_) return;
+  inner_wanted_ = wanted;
+  inner_->want_read(wanted);
+}
+
+// ---- the write stage ------------------------------------------------------------------------
+
+void TlsStream::flush() {
+  if (step_deferred_) {
+    step_deferred_ = false;
+    wake();
+  }
+  if (phase_ == Phase::open) seal();
+  hand_on_records();
+  if (above_mark_ && backlog() < kBacklogMark / 2) wake();
+}
+
+// Turns everything queued into records, and ends the output when that was asked for.
+void TlsStream::seal() {
+  ERR_clear_error();
+  while (!plain_.empty()) {
+    const ByteView record = next_record(plain_);
+    size_t taken = 0;
+    if (SSL_write_ex(session_.get(), record.data(), record.size(), &taken) != 1) {
+      return fail(Error{Code::tls_failed, context_->peer(), take_tls_failure("cannot encrypt")});
+    }
+    plain_.drop(taken);
+  }
+  if (output_ != Output::ending) return;
+  output_ = Output::over;
+  SSL_shutdown(session_.get());
+  ERR_clear_error();
+}
+
+void TlsStream::hand_on_records() {
+  if (inner_ended_ && inner_why_.has_value()) return wire_.out.clear();
+  if (!wire_.out.empty()) inner_->write(std::move(wire_.out));
+  if (output_ != Output::over) return;
+  output_ = Output::handed_on;
+  inner_->shutdown();
+}
+
+}  // namespace tulle
