@@ -131,11 +131,12 @@ class Hello:
     def identities(self):
         story = self.story
         story.step("Who talked to whom, as each side has verified it")
-        for sidecar, peer, text in ((self.greeter_sidecar, TRUST + "web", "the sidecar of greeter was called by"),
-                                    (self.web_sidecar, TRUST + "greeter", "the sidecar of web has reached")):
+        for sidecar, field, peer, text in (
+                (self.greeter_sidecar, "peer", TRUST + "web", "the sidecar of greeter was called by"),
+                (self.web_sidecar, "upstream_peer", TRUST + "greeter", "the sidecar of web has reached")):
             entry = wait_for(lambda: self.log_line(sidecar, lambda found: "Ada" in str(found.get("path"))),
                              lambda: "an access log line about /hello?name=Ada\n" + sidecar.evidence())
-            seen = entry.get("peer") or entry.get("upstream_peer")
+            seen = entry.get(field)
             story.claim(seen == peer, "%s %s" % (text, seen), json.dumps(entry))
 
     def refusals(self):

@@ -48,7 +48,7 @@ class Process:
     a killed parent leaves nothing behind.
     """
 
-    def __init__(self, name, command, folder, env=None, own_session=False):
+    def __init__(self, name, command, folder, env=None, own_session=False, pass_fds=()):
         self.name = name
         self.command = [str(part) for part in command]
         self.folder = str(folder)
@@ -56,7 +56,7 @@ class Process:
         self.err_path = os.path.join(self.folder, name + ".err")
         with open(self.out_path, "ab") as out, open(self.err_path, "ab") as err:
             self.popen = subprocess.Popen(self.command, cwd=self.folder, env=env, stdin=subprocess.DEVNULL,
-                                          stdout=out, stderr=err, start_new_session=own_session,
+                                          stdout=out, stderr=err, start_new_session=own_session, pass_fds=pass_fds,
                                           preexec_fn=_die_with_parent)
         self.pid = self.popen.pid
 
