@@ -1,7 +1,7 @@
 """Builds and runs the test groups. Started by tests/run; needs only the standard library.
 
 Every case of every gtest executable and unittest file is counted. A crash fails the case it
-happened in, and the cases after it are run in a new process, so one crash hides nothing.
+happened in; a gtest executable is then started again for the cases that are left.
 """
 import argparse
 import concurrent.futures
@@ -22,10 +22,11 @@ import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
-# Name, seconds it may take, what it is. The first seven are the default.
+# Name, seconds it may take, what it is. Those before "fuzz" are the default.
 GROUPS = {
     "layering": (60, "which folder includes which header (tests/layering)"),
     "docs": (60, "paths named in the documentation exist (tests/docs)"),
+    "scripts": (120, "the scripts themselves (tests/scripts)"),
     "unit": (900, "the *_test executables: unit tests beside the code"),
     "sim": (900, "tulle_sim: the real code on a virtual clock with seeded faults"),
     "conformance": (1500, "tulle_conformance and tests/conformance/test_*.py"),
@@ -37,8 +38,8 @@ GROUPS = {
     "bench": (3600, "tests/bench/run --quick: CPU per request against the peers"),
     "kubernetes": (3600, "tests against a Kubernetes API server"),
 }
-DEFAULT = list(GROUPS)[:7]
-NEEDS_NO_BUILD = {"layering", "docs", "fuzz", "tsan", "bench", "kubernetes"}
+DEFAULT = list(GROUPS)[:list(GROUPS).index("fuzz")]
+NEEDS_NO_BUILD = {"layering", "docs", "scripts", "fuzz", "tsan", "bench", "kubernetes"}
 
 COLOUR = sys.stdout.isatty() and "NO_COLOR" not in os.environ
 
@@ -457,6 +458,10 @@ def group_layering(context, deadline):
 
 def group_docs(context, deadline):
     return run_unittests(context, "tests/docs/test_*.py", deadline)
+
+
+def group_scripts(context, deadline):
+    return run_unittests(context, "tests/scripts/test_*.py", deadline)
 
 
 def group_unit(context, deadline):
