@@ -4,8 +4,18 @@
 // handler fills the departing half, which marks the stream dirty, so that the codec's connection is
 // flushed at the end of the turn. Backpressure is capacity: room() on the way out, the bounded
 // inbound queue on the way in, which the handler reopens by receive(). Cancellation is dropping the
-// StreamRef. A stream returns to its pool when the codec has closed it and the handler has let go.
-// Loop thread only.
+// StreamRef. Loop thread only.
+//
+// Life. A codec make()s a stream and hands it out (accept(), open()), or discard()s it. It returns
+// to the pool of its thread when the codec has closed it and the handler has let go, and always
+// from the codec's turn: letting go only marks it dirty, so a handler is never destroyed inside its
+// own run(). A server stream owns its handler's task, which dies with it. When the codec goes first
+// (its connection is destroyed) DirtyStreams fails and closes all that are left and destroys parked
+// handlers, which lets go of their streams; a stream still held by anybody else then waits for its
+// holder, hears nothing more, and is recycled the moment it is released.
+//
+// Once a stream has failed or was cancelled, send(), finish() and the like do nothing and room() is
+// zero; what had arrived before a failure may still be received.
 #pragma once
 
 #include <array>
@@ -28,6 +38,7 @@ class PeerIdentity;
 
 struct DirtyTag {};
 struct StreamTag {};
+struct LiveTag {};
 
 // Where streams report that their handler did something. Owned by a codec; the connection attaches
 // its flusher.
@@ -37,21 +48,31 @@ struct DirtyStreams {
   // Streams made for this codec and not yet recycled: ++ in Stream::make(), -- in recycle(). The
   // connection stays, with the peer's identity, until this is 0; reaching 0 calls flush_later().
   size_t alive = 0;
+  List<Stream, LiveTag> live;  // those streams
+
+  DirtyStreams() = default;
+  ~DirtyStreams();             // see "Life" above
+
+  // The next dirty stream that the codec has not closed; null: none. Recycles on the way what was
+  // closed earlier and has been released since.
+  Stream* take();
 };
 
 struct StreamRelease {
   void operator()(Stream* stream) const;
 };
 // The handler's ownership. Dropping it before both directions have ended cancels the stream
-// (RST_STREAM CANCEL, or the end of an HTTP/1 connection).
+// (RST_STREAM CANCEL, or the end of an HTTP/1 connection). One exception: a server's handler may let
+// go as soon as its answer is finished(); the answer still departs, the rest of the request is
+// discarded.
 using StreamRef = std::unique_ptr<Stream, StreamRelease>;
 
-class Stream : private ListNode<DirtyTag>, private ListNode<StreamTag> {
+class Stream : private ListNode<DirtyTag>, private ListNode<StreamTag>, private ListNode<LiveTag> {
  public:
   // ---- The handler's face ------------------------------------------------------------------
   // Arriving.
   const Head* head() const { return head_ready_ ? &head_ : nullptr; }  // a response's final head
-  const Head* interim() const;      // the oldest 1xx not yet taken; null: none
+  const Head* interim() const;      // client: the oldest 1xx not yet taken; null: none
   void drop_interim();
   size_t readable() const { return inbound_.size(); }
   Bytes receive(size_t max);        // taking bytes is what reopens the peer's window
@@ -61,7 +82,8 @@ class Stream : private ListNode<DirtyTag>, private ListNode<StreamTag> {
   const Error* failure() const { return failure_ ? &*failure_ : nullptr; }  // set once, final
 
   // Departing. Fill draft() in place (it is clear), then send_head(). For a response, 1xx heads may
-  // go first: fill draft() with the 1xx and call send_interim(), which clears it again.
+  // go first: fill draft() with the 1xx and call send_interim(), which clears it again (and drops
+  // the 1xx when too many wait).
   Head& draft() { return outbound_head_; }
   void send_interim();
   void send_head();                 // once. With draft().ended the message is complete
@@ -87,19 +109,21 @@ class Stream : private ListNode<DirtyTag>, private ListNode<StreamTag> {
 
   // ---- The codec's face --------------------------------------------------------------------
   // Everything below is called by codecs and connections only.
-  struct Wire;  // protocol-specific state, defined by each codec (see codec_data)
   static Stream* make(DirtyStreams& dirty, bool server, size_t inbound_limit, size_t outbound_limit);
 
   Head& arriving_head() { return head_; }
-  void head_arrived();                      // wakes
+  void head_arrived();                      // wakes; with arriving_head().ended the end is here too
   Head* arriving_interim();                 // a cleared head to fill; null when too many wait
   void interim_arrived();
   size_t inbound_room() const;              // what may still be queued
-  void body_arrived(ByteView bytes);        // copies; wakes when the queue was empty
+  // Copies; wakes when the queue was empty. Dropped when nobody will take it.
+  void body_arrived(ByteView bytes);
   void body_arrived(Bytes&& bytes);
   Fields& arriving_trailers() { return inbound_trailers_; }
   void end_arrived();                       // wakes
-  void fail(Error error);                   // first one counts; both directions are over; wakes
+  // The first one counts; both directions are over; wakes. Not a clean end: arrived() and departed()
+  // stay what they were.
+  void fail(Error error);
   size_t take_credit();                     // bytes taken by the handler since the last call
   void set_credit_step(size_t step) { credit_step_ = step; }  // dirty after this many taken bytes
 
@@ -118,11 +142,12 @@ class Stream : private ListNode<DirtyTag>, private ListNode<StreamTag> {
   bool released() const { return released_; }       // the handler has let go
   void codec_closed();    // the codec has let go; the stream may be gone after this call
   bool closed_by_codec() const { return codec_closed_; }
+  void discard();         // made, but never handed out (no StreamRef exists): back to the pool now
   void set_reused_connection(bool reused) { reused_connection_ = reused; }
   void set_peer(const PeerIdentity* peer) { peer_ = peer; }
   void mark_touched() { untouched_ = false; }
 
-  // The server connection parks the handler's task here; it dies with the stream.
+  // The server connection parks the handler's task here, right after serve() returned it.
   void set_handler(std::unique_ptr<Task> handler);
   bool has_handler() const { return handler_ != nullptr; }
 
@@ -140,10 +165,13 @@ class Stream : private ListNode<DirtyTag>, private ListNode<StreamTag> {
   template <class T, class Tag>
   friend class List;
   friend struct StreamRelease;
+  friend struct DirtyStreams;
   friend class StreamPool;
+  bool over() const { return failure_.has_value() || cancelled_.has_value(); }
   void mark_dirty();
   void wake_owner();
   void release();
+  void orphan();
   void recycle();
   void reset();
 
