@@ -35,9 +35,9 @@ struct AddressHash {
 Cluster::Cluster(Loop& loop, Network& network, std::shared_ptr<Admission> admission)
     : loop_(loop), network_(network), admission_(std::move(admission)) {}
 
-std::unique_ptr<Pool> Cluster::make_pool(const config::EndpointConfig& endpoint) {
+std::unique_ptr<Pool> Cluster::make_pool(const Endpoint& endpoint) {
   Pool::Options options;
-  options.address = endpoint.address;
+  options.address = endpoint.address();
   options.protocol = protocol_of(config_->protocol);
   options.limits = config_->http;
   options.tls = config_->tls;
@@ -64,17 +64,17 @@ void Cluster::adopt(std::shared_ptr<const config::ClusterConfig> config) {
     if (found != known.end() && found->second != nullptr) {
       endpoint = std::move(found->second);
       endpoint->set_weight(wanted.weight);
-      if (former->tls != config->tls) endpoint->pool().set_tls(config->tls);
+      Pool* pool = endpoint->pool_if_made();
+      if (pool != nullptr && former->tls != config->tls) pool->set_tls(config->tls);
     } else {
-      endpoint = std::make_unique<Endpoint>(wanted.address, wanted.weight, wanted.hostname);
-      endpoint->set_pool(make_pool(wanted));
+      endpoint = std::make_unique<Endpoint>(*this, wanted.address, wanted.weight, wanted.hostname);
     }
     usable_.push_back(endpoint.get());
     endpoints_.push_back(std::move(endpoint));
   }
   for (auto& [address, endpoint] : known) {
     if (endpoint == nullptr) continue;
-    endpoint->pool().retire();
+    endpoint->retire();
     retired_.push_back(std::move(endpoint));
   }
 }
@@ -83,16 +83,15 @@ void Cluster::retire() {
   gone_ = true;
   usable_.clear();
   for (std::unique_ptr<Endpoint>& endpoint : endpoints_) {
-    endpoint->pool().retire();
+    endpoint->retire();
     retired_.push_back(std::move(endpoint));
   }
   endpoints_.clear();
 }
 
 void Cluster::reap() {
-  std::erase_if(retired_, [](const std::unique_ptr<Endpoint>& endpoint) {
-    return endpoint->outstanding() == 0 && endpoint->pool().idle();
-  });
+  std::erase_if(retired_,
+                [](const std::unique_ptr<Endpoint>& endpoint) { return endpoint->unused(); });
 }
 
 bool Cluster::unused() const { return gone_ && exchanges_ == 0 && retired_.empty(); }

@@ -22,7 +22,7 @@ class Network;
 
 namespace tulle::routing {
 
-class Cluster {
+class Cluster final : private PoolSource {
  public:
   Cluster(Loop& loop, Network& network, std::shared_ptr<Admission> admission);
 
@@ -47,7 +47,7 @@ class Cluster {
   uint32_t stat_slot = 0;
 
  private:
-  std::unique_ptr<Pool> make_pool(const config::EndpointConfig& endpoint);
+  std::unique_ptr<Pool> make_pool(const Endpoint& endpoint) override;
 
   Loop& loop_;
   Network& network_;

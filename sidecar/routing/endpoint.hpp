@@ -1,7 +1,8 @@
 // Endpoint: one address of a cluster as one worker sees it: its pool and its load.
 //
-// Owns the pool of connections to the address. Kept while the address stays in the configuration;
-// afterwards retired, and destroyed when its pool is idle and no attempt refers to it.
+// Owns the pool of connections to the address, made on first use: most endpoints of a large mesh
+// are never called by this worker. Kept while the address stays in the configuration; afterwards
+// retired, and destroyed when its pool is idle and no attempt refers to it.
 #pragma once
 
 #include <cstdint>
@@ -27,18 +28,36 @@ class PeakEwma {
   Instant updated_{};
 };
 
+class Endpoint;
+
+// Makes pools the way the cluster's present configuration says.
+class PoolSource {
+ public:
+  virtual std::unique_ptr<Pool> make_pool(const Endpoint& endpoint) = 0;
+
+ protected:
+  ~PoolSource() = default;
+};
+
 class Endpoint {
  public:
-  Endpoint(const Address& address, uint32_t weight, std::string hostname)
-      : address_(address), weight_(weight), hostname_(std::move(hostname)) {}
+  // `source` outlives the endpoint.
+  Endpoint(PoolSource& source, const Address& address, uint32_t weight, std::string hostname)
+      : source_(source), address_(address), weight_(weight), hostname_(std::move(hostname)) {}
 
   const Address& address() const { return address_; }
   const std::string& hostname() const { return hostname_; }
   uint32_t weight() const { return weight_; }
   void set_weight(uint32_t weight) { weight_ = weight; }
-  Pool& pool() { return *pool_; }
-  const Pool& pool() const { return *pool_; }
-  void set_pool(std::unique_ptr<Pool> pool) { pool_ = std::move(pool); }
+  Pool& pool() {
+    if (pool_ == nullptr) pool_ = source_.make_pool(*this);
+    return *pool_;
+  }
+  Pool* pool_if_made() { return pool_.get(); }
+  void retire() {
+    if (pool_ != nullptr) pool_->retire();
+  }
+  bool unused() const { return outstanding_ == 0 && (pool_ == nullptr || pool_->idle()); }
 
   void attempt_started() { ++outstanding_; }
   void attempt_ended() { --outstanding_; }
@@ -51,6 +70,7 @@ class Endpoint {
   double latency_ns(Instant now) const { return latency_.value(now); }
 
  private:
+  PoolSource& source_;
   Address address_;
   uint32_t weight_;
   std::string hostname_;
