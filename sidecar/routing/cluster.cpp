@@ -67,7 +67,8 @@ void Cluster::adopt(std::shared_ptr<const config::ClusterConfig> config) {
       Pool* pool = endpoint->pool_if_made();
       if (pool != nullptr && former->tls != config->tls) pool->set_tls(config->tls);
     } else {
-      endpoint = std::make_unique<Endpoint>(*this, wanted.address, wanted.weight, wanted.hostname);
+      endpoint = std::make_unique<Endpoint>(pools(), wanted.address, wanted.weight,
+                                            wanted.hostname);
     }
     usable_.push_back(endpoint.get());
     endpoints_.push_back(std::move(endpoint));

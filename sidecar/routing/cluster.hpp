@@ -47,6 +47,7 @@ class Cluster final : private PoolSource {
   uint32_t stat_slot = 0;
 
  private:
+  PoolSource& pools() { return *this; }
   std::unique_ptr<Pool> make_pool(const Endpoint& endpoint) override;
 
   Loop& loop_;
