@@ -58,7 +58,7 @@ THIRD_PARTY = [
     ("CLI/*", ["cli/*", "sidecar/main.cpp", "control-plane/main.cpp"]),
     ("gtest/*", []),
     ("gmock/*", []),
-    ("sanitizer/*", ["core/base/*"]),
+    ("sanitizer/*", ["core/*"]),
 ]
 
 # Headers of the operating system. Anything else that is not the C++ library is a new dependency.
