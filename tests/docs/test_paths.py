@@ -92,6 +92,8 @@ def missing(document, path, is_link, files):
 
 
 class Documentation(unittest.TestCase):
+    longMessage = False  # the list of findings says it all
+
     def test_named_paths_exist(self):
         files = set(tracked())
         wrong = []
@@ -108,7 +110,7 @@ class Documentation(unittest.TestCase):
         folders |= {"/".join(name.split("/")[:2]) for name in files
                     if name.startswith(("core/", "tests/")) and name.count("/") > 1}
         without = sorted(folder for folder in folders if folder + "/README.md" not in files)
-        self.assertEqual([], without, "these folders have no README.md")
+        self.assertEqual([], without, "no README.md in: %s" % ", ".join(without))
 
     def test_no_traces_of_one_machine(self):
         wrong = []

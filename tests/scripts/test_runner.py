@@ -1,6 +1,5 @@
 """The runner on planted test programs: what it counts, and that nothing is lost."""
 import contextlib
-import importlib.util
 import io
 import os
 import stat
@@ -12,9 +11,10 @@ import types
 import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-spec = importlib.util.spec_from_file_location("runner", os.path.join(ROOT, "tests", "runner.py"))
-runner = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(runner)
+sys.path.insert(0, os.path.join(ROOT, "tests"))
+from runner_gtest import run_gtests  # noqa: E402
+from runner_report import Totals  # noqa: E402
+from runner_unittest import run_unittest  # noqa: E402
 
 # Speaks the part of GoogleTest's language that the runner reads; what a case does is its name.
 FAKE_GTEST = """\
@@ -70,20 +70,20 @@ class Planted(unittest.TestCase):
         return path
 
     def context(self, text=None):
-        return types.SimpleNamespace(totals=runner.Totals(), filter=text, jobs=2, build=self.folder, env=dict(os.environ))
+        return types.SimpleNamespace(totals=Totals(), filter=text, jobs=2, build=self.folder, env=dict(os.environ))
 
     def gtest(self, cases, status=0, seconds=60, shards=1, text=None):
         self.write("bin/fake_test", FAKE_GTEST % (sys.executable, cases, status))
         context = self.context(text)
         with contextlib.redirect_stdout(io.StringIO()) as said:
-            runner.run_gtests(context, ["fake_test"], time.monotonic() + seconds, shards=shards)
+            run_gtests(context, ["fake_test"], time.monotonic() + seconds, shards=shards)
         return context.totals, said.getvalue()
 
     def python(self, body):
         path = self.write("test_planted.py", "import os, unittest\n" + textwrap.dedent(body))
         context = self.context()
         with contextlib.redirect_stdout(io.StringIO()) as said:
-            runner.run_unittest(context, path, time.monotonic() + 60)
+            run_unittest(context, path, time.monotonic() + 60)
         return context.totals, said.getvalue()
 
     def test_gtest_cases_are_counted(self):
@@ -121,7 +121,7 @@ class Planted(unittest.TestCase):
     def test_a_program_that_was_not_built_is_a_failure(self):
         context = self.context()
         with contextlib.redirect_stdout(io.StringIO()):
-            runner.run_gtests(context, ["gone_test"], time.monotonic() + 60)
+            run_gtests(context, ["gone_test"], time.monotonic() + 60)
         self.assertEqual("0 passed, 1 failed, 0 skipped", context.totals.line())
 
     def test_unittest_cases_are_counted_with_their_output(self):
