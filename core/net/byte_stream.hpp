@@ -21,7 +21,9 @@ class ByteStream {
  public:
   class Reader {  // implemented by connections and by TlsStream
    public:
-    virtual void on_open() {}                          // once: connected (and handshaken, for TLS)
+    // Once, before anything else: connected (and handshaken, for TLS). Accepted streams and streams
+    // that were open before start() say it too, in the turn in which start() was called.
+    virtual void on_open() {}
     virtual void on_bytes(ByteView bytes) = 0;         // parse and record; decide nothing; send nothing
     virtual void on_end(std::optional<Error> why) = 0; // once, last; empty means orderly end of input
     virtual void on_drain() {}                         // backlog() has fallen below half of its mark
@@ -30,7 +32,9 @@ class ByteStream {
   };
 
   virtual ~ByteStream() = default;            // closes now, drops what was not written
-  virtual void start(Reader& reader) = 0;     // begins to deliver; also (re)sets the reader
+  // Begins to deliver. May be called again to hand the stream over: the new reader hears on_open,
+  // what comes from now on, and on_end (also when the former one has heard it already).
+  virtual void start(Reader& reader) = 0;
   virtual void want_read(bool wanted) = 0;    // back-pressure; initially true. May be called from on_bytes
   virtual void write(Bytes&& bytes) = 0;      // takes all; goes out in this turn's write stage
   virtual size_t backlog() const = 0;         // accepted but not yet with the kernel
@@ -42,6 +46,8 @@ class ByteStream {
 
   virtual const Address& peer_address() const = 0;
   virtual const Address& local_address() const = 0;
+  // Where the peer wanted to go before the packet filter redirected it here. Unset when unknown.
+  virtual Address original_destination() const { return {}; }
   // What TLS established; null on plain streams and before on_open.
   virtual const PeerIdentity* peer_identity() const { return nullptr; }
   virtual ByteView alpn() const { return {}; }   // negotiated protocol; empty when none

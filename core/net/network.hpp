@@ -1,6 +1,6 @@
 // Network: where connections come from. The seam between real sockets and the simulator.
 //
-// UvNetwork (core/net/tcp.cpp) makes TCP sockets on a loop of the libuv engine; SimNetwork
+// UvNetwork (core/net/uv_network.cpp) makes TCP sockets on a loop of the libuv engine; SimNetwork
 // (tests/sim) makes in-memory wires with seeded delays and cuts.
 #pragma once
 
@@ -29,6 +29,9 @@ struct ListenOptions {
   // Several workers share the port. The first bind of a process is made without it, so that a port
   // in use by somebody else (another sidecar of the same user included) is noticed.
   bool reuse_port = false;
+  // Near the limit of file descriptors ordinary listeners stop accepting; those that an operator
+  // needs then (admin, health) may use what was kept back.
+  bool privileged = false;
 };
 
 class Network {
@@ -42,8 +45,11 @@ class Network {
 
 std::unique_ptr<Network> make_uv_network(Loop& loop);
 
-// Checks that `at` is free and keeps it: binds without SO_REUSEPORT and then with it, so that N
-// workers can share the port afterwards. Errors: address_in_use with address, and what to do.
+// Checks that `at` is free and keeps it for this process, so that N workers can listen on it with
+// reuse_port afterwards. Port 0 becomes the port that was found. Claiming twice is fine. Errors:
+// address_in_use with address, and what to do. `::` means both IPv6 and IPv4.
 Result<void> claim_port(Address& at);
+// Gives it back; listeners that are open stay open.
+void release_port(const Address& at);
 
 }  // namespace tulle

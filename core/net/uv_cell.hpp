@@ -26,14 +26,14 @@ struct UvCell {
   UvCell(const UvCell&) = delete;
   UvCell& operator=(const UvCell&) = delete;
 
-  static UvCell& of(void* handle) {
-    return *static_cast<UvCell*>(static_cast<uv_handle_t*>(handle)->data);
+  static UvCell& of(void* raw_handle) {
+    return *static_cast<UvCell*>(static_cast<uv_handle_t*>(raw_handle)->data);
   }
   // To be called after the handle's init, which clears nothing else.
   void bind() { raw()->data = this; }
   void close() {
     owner = nullptr;
-    uv_close(raw(), [](uv_handle_t* handle) { delete &of(handle); });
+    uv_close(raw(), [](uv_handle_t* closed) { delete &of(closed); });
   }
   uv_handle_t* raw() { return reinterpret_cast<uv_handle_t*>(&handle); }
 

@@ -1,0 +1,16 @@
+// listen_socket: plain system calls that make a bound, listening socket, and the words for what
+// can go wrong. Only core/net/*.cpp includes this.
+#pragma once
+
+#include "core/base/result.hpp"
+#include "core/net/address.hpp"
+#include "core/net/network.hpp"
+
+namespace tulle {
+
+// A bound socket (non-blocking, closed on exec). `at` gets the real port.
+Result<int> bind_socket(Address& at, bool reuse_port);
+// A bound and listening one, with the options that accepted sockets inherit.
+Result<int> listen_socket(Address& at, const ListenOptions& options);
+
+}  // namespace tulle

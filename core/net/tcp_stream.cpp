@@ -1,0 +1,355 @@
+#include "core/net/tcp_stream.hpp"
+
+#include <linux/netfilter_ipv4.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include "core/net/uv_cell.hpp"
+
+namespace tulle {
+
+namespace {
+
+// One per thread and so one per loop; allocating it per read costs half as much again as the read.
+constexpr size_t kReadBuffer = 64 * 1024;
+thread_local char read_buffer[kReadBuffer];
+
+// libuv would read 2 MiB from one ready socket before it looks at the next.
+constexpr uint32_t kReadPerTurn = 256 * 1024;
+
+constexpr int kSlicesPerWrite = 64;
+
+int slices_of(const Bytes& bytes, uv_buf_t* out, size_t& total) {
+  const size_t count = std::min<size_t>(bytes.slice_count(), kSlicesPerWrite);
+  total = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const ByteView slice = bytes.slice(i);
+    out[i] = uv_buf_init(const_cast<char*>(slice.data()), static_cast<unsigned>(slice.size()));
+    total += slice.size();
+  }
+  return static_cast<int>(count);
+}
+
+}  // namespace
+
+// What libuv writes when the kernel takes no more. Exists only then: idle connections are many.
+struct TcpCell::InFlight {
+  uv_write_t request;
+  Bytes bytes;
+};
+
+// Ends a finishing cell that takes too long.
+class TcpCell::Linger final : private Task {
+ public:
+  Linger(TcpCell& cell, Duration at_most) : Task(cell.loop_), cell_(cell) { timer_.arm(at_most); }
+  void disarm() { timer_.disarm(); }
+
+ private:
+  void run() override {
+    if (timer_.fired()) cell_.close();
+  }
+  TcpCell& cell_;
+  Timer timer_{*this};
+};
+
+TcpCell::TcpCell(Loop& loop, Origin peer_is, const Address& peer)
+    : Flusher(loop, Stage::write), loop_(loop), peer_is_(peer_is), peer_(peer) {
+  loop_.cell_opened();
+  uv_tcp_init(uv_loop_of(loop), &tcp_);  // makes no socket yet, so it cannot fail
+  tcp_.data = this;
+}
+
+TcpCell::~TcpCell() { loop_.cell_closed(); }
+
+// ---- beginning -----------------------------------------------------------------------------
+
+void TcpCell::connect() {
+  sockaddr_storage to;
+  peer_.to(to);
+  auto* request = new uv_connect_t;
+  uv_tcp_nodelay(&tcp_, 1);
+  const int status =
+      uv_tcp_connect(request, &tcp_, reinterpret_cast<const sockaddr*>(&to), &TcpCell::on_connect);
+  if (status == 0) return;
+  delete request;
+  fail(Code::connect_failed, "connect", status);
+}
+
+void TcpCell::on_connect(uv_connect_t* request, int status) {
+  TcpCell& cell = of(request->handle);
+  delete request;
+  if (cell.phase_ == Phase::closed) return;
+  cell.loop_.freshen_now();
+  if (status != 0) {
+    cell.fail(Code::connect_failed, "connect", status);
+    cell.tell();
+    return;
+  }
+  // A finishing owner has left while we connected; what it wrote still goes out.
+  if (cell.phase_ == Phase::connecting) cell.phase_ = Phase::open;
+  uv_tcp_keepalive(&cell.tcp_, 1, 60);
+  cell.tell();
+  cell.update_reading();
+  cell.flush_later();
+}
+
+// Non-blocking, TCP_NODELAY and keepalive are inherited from the listening socket (see there).
+void TcpCell::adopt(int socket) {
+  phase_ = Phase::open;
+  const int status = uv_tcp_open(&tcp_, socket);
+  if (status == 0) return;
+  ::close(socket);
+  fail(Code::io_error, "accept", status);
+}
+
+void TcpCell::start(Reader& reader) {
+  reader_ = &reader;
+  open_told_ = false;
+  end_told_ = false;
+  update_reading();
+  if (phase_ != Phase::connecting) flush_later();  // the write stage tells it what there is to tell
+}
+
+// ---- input ---------------------------------------------------------------------------------
+
+bool TcpCell::may_read() const {
+  if (input_ended_) return false;
+  if (phase_ == Phase::finishing) return true;
+  return phase_ == Phase::open && reader_ != nullptr && read_wanted_;
+}
+
+void TcpCell::want_read(bool wanted) {
+  read_wanted_ = wanted;
+  update_reading();
+}
+
+// Only starts. Stopping happens in on_read, when input has really come that nobody wants: most
+// pauses end before that, and then they cost no system call.
+void TcpCell::update_reading() {
+  if (reading_ || !may_read() || !uv_is_readable(stream())) return;
+  if (const int status = uv_read_start(stream(), &TcpCell::on_alloc, &TcpCell::on_read);
+      status != 0) {
+    fail(Code::io_error, "read", status);
+    return flush_later();
+  }
+  reading_ = true;
+}
+
+// No buffer makes libuv leave the socket until it polls again. That is all it takes to stop at the
+// turn's share: the next poll, one turn later, reports the socket once more.
+void TcpCell::on_alloc(uv_handle_t* handle, size_t, uv_buf_t* buffer) {
+  TcpCell& cell = of(handle);
+  if (cell.read_turn_ != cell.loop_.turn_number()) {
+    cell.read_turn_ = cell.loop_.turn_number();
+    cell.read_in_turn_ = 0;
+  }
+  const bool stop = cell.read_in_turn_ >= kReadPerTurn || !cell.may_read();
+  *buffer = uv_buf_init(stop ? nullptr : read_buffer, stop ? 0 : kReadBuffer);
+}
+
+void TcpCell::on_read(uv_stream_t* stream, ssize_t count, const uv_buf_t* buffer) {
+  TcpCell& cell = of(stream);
+  if (count == 0) return;  // EAGAIN
+  Loop& loop = cell.loop_;
+  loop.freshen_now();
+  if (buffer->base == nullptr) {
+    if (cell.may_read()) return;
+    uv_read_stop(stream);
+    cell.reading_ = false;
+    return;
+  }
+  if (count > 0) {
+    cell.deliver({buffer->base, static_cast<size_t>(count)});
+    loop.count_read();  // last: the turn may end in anything
+    return;
+  }
+  cell.reading_ = false;
+  if (count == UV_EOF) return cell.end_input();
+  cell.fail(Code::io_error, "read", static_cast<int>(count));
+  cell.tell();
+}
+
+void TcpCell::deliver(ByteView bytes) {
+  read_in_turn_ += static_cast<uint32_t>(bytes.size());
+  if (phase_ != Phase::open) return;  // finishing: read so that the peer sees no reset, and ignored
+  tell();
+  reader_->on_bytes(bytes);
+}
+
+void TcpCell::end_input() {
+  input_ended_ = true;
+  tell();
+  close_when_finished();
+}
+
+// ---- what the reader hears besides bytes -----------------------------------------------------
+
+// Looks at the state and tells what the present reader does not know yet.
+void TcpCell::tell() {
+  if (reader_ == nullptr || end_told_) return;
+  if (!open_told_ && phase_ == Phase::open) {
+    open_told_ = true;
+    reader_->on_open();
+  }
+  if (failure_ == nullptr && !input_ended_) return;
+  end_told_ = true;
+  reader_->on_end(failure_ != nullptr ? std::optional(*failure_) : std::nullopt);
+}
+
+void TcpCell::tell_drained() {
+  if (!drain_due_ || backlog() >= ByteStream::kBacklogMark / 2) return;
+  drain_due_ = false;
+  if (reader_ != nullptr) reader_->on_drain();
+}
+
+// Records only; callers in a libuv callback tell() next, others leave it to the write stage.
+void TcpCell::fail(Code code, std::string_view what, int status) {
+  if (phase_ == Phase::finishing) return close();
+  if (phase_ == Phase::failed || phase_ == Phase::closed) return;
+  phase_ = Phase::failed;
+  pending_.clear();
+  if (reading_) uv_read_stop(stream());
+  reading_ = false;
+  failure_ = std::make_unique<Error>(
+      Error{code, peer_is_, std::string(what) + " " + peer_.to_string() + ": " + uv_strerror(status)});
+}
+
+// ---- output --------------------------------------------------------------------------------
+
+size_t TcpCell::backlog() const {
+  return pending_.size() + uv_stream_get_write_queue_size(reinterpret_cast<const uv_stream_t*>(&tcp_));
+}
+
+void TcpCell::write(Bytes&& bytes) {
+  if (phase_ == Phase::failed || output_ending_) return bytes.clear();
+  pending_.append(std::move(bytes));
+  if (backlog() >= ByteStream::kBacklogMark) drain_due_ = true;
+  if (phase_ != Phase::connecting && in_flight_ == nullptr) flush_later();
+}
+
+void TcpCell::shutdown() {
+  output_ending_ = true;
+  if (phase_ != Phase::connecting) flush_later();
+}
+
+void TcpCell::flush() {
+  if (phase_ == Phase::closed) return;
+  tell();
+  if (phase_ == Phase::failed || !uv_is_writable(stream())) return;
+  write_pending();
+  if (phase_ == Phase::failed) return tell();
+  if (phase_ == Phase::closed) return;
+  tell_drained();
+  close_when_finished();
+}
+
+void TcpCell::write_pending() {
+  while (in_flight_ == nullptr && !pending_.empty()) {
+    uv_buf_t slices[kSlicesPerWrite];
+    size_t total;
+    const int count = slices_of(pending_, slices, total);
+    const int written = uv_try_write(stream(), slices, static_cast<unsigned>(count));
+    if (written < 0 && written != UV_EAGAIN) return fail(Code::io_error, "write", written);
+    if (written > 0) pending_.drop(static_cast<size_t>(written));
+    if (written < 0 || static_cast<size_t>(written) < total) queue_rest();
+  }
+  const bool usable = phase_ == Phase::open || phase_ == Phase::finishing;
+  if (usable && output_ending_ && in_flight_ == nullptr) end_output();
+}
+
+// The kernel is full: libuv waits for room and writes this part; its callback goes on with more.
+void TcpCell::queue_rest() {
+  uv_buf_t slices[kSlicesPerWrite];
+  size_t total;
+  const int count = slices_of(pending_, slices, total);
+  in_flight_ = std::make_unique<InFlight>();
+  in_flight_->bytes = pending_.take(total);
+  in_flight_->request.data = this;
+  const int status = uv_write(&in_flight_->request, stream(), slices, static_cast<unsigned>(count),
+                              &TcpCell::on_written);
+  if (status == 0) return;
+  in_flight_ = nullptr;
+  fail(Code::io_error, "write", status);
+}
+
+void TcpCell::on_written(uv_write_t* request, int status) {
+  TcpCell& cell = *static_cast<TcpCell*>(request->data);
+  cell.in_flight_ = nullptr;  // the request was in there
+  if (cell.phase_ == Phase::closed || cell.phase_ == Phase::failed) return;
+  cell.loop_.freshen_now();
+  if (status != 0) {
+    cell.fail(Code::io_error, "write", status);
+    return cell.tell();
+  }
+  cell.tell_drained();
+  cell.flush_later();
+}
+
+// Everything has been written, so the plain system call does; libuv's request would cost a block
+// and another round through its queues.
+void TcpCell::end_output() {
+  if (output_ended_) return;
+  output_ended_ = true;
+  if (phase_ == Phase::finishing && input_ended_) return;  // closing says the same
+  ::shutdown(socket(), SHUT_WR);
+}
+
+// ---- end -----------------------------------------------------------------------------------
+
+void TcpCell::finish(Duration linger) {
+  reader_ = nullptr;
+  if (phase_ == Phase::failed) return close();
+  const bool connecting = phase_ == Phase::connecting;
+  phase_ = Phase::finishing;
+  output_ending_ = true;
+  linger_ = std::make_unique<Linger>(*this, linger);
+  if (connecting) return;
+  update_reading();
+  if (phase_ != Phase::closed) flush_later();
+}
+
+void TcpCell::close_when_finished() {
+  if (phase_ == Phase::finishing && input_ended_ && output_ended_) close();
+}
+
+void TcpCell::close() {
+  if (phase_ == Phase::closed) return;
+  phase_ = Phase::closed;
+  reader_ = nullptr;
+  pending_.clear();
+  if (linger_ != nullptr) linger_->disarm();  // it may be what calls us: it goes with the cell
+  uv_close(reinterpret_cast<uv_handle_t*>(&tcp_), [](uv_handle_t* handle) { delete &of(handle); });
+}
+
+// ---- facts ---------------------------------------------------------------------------------
+
+int TcpCell::socket() {
+  uv_os_fd_t fd = -1;
+  uv_fileno(reinterpret_cast<const uv_handle_t*>(&tcp_), &fd);
+  return fd;
+}
+
+// Asked for by few, so read when asked for.
+const Address& TcpCell::local_address() {
+  if (!local_.is_set()) {
+    sockaddr_storage raw;
+    int size = sizeof(raw);
+    if (uv_tcp_getsockname(&tcp_, reinterpret_cast<sockaddr*>(&raw), &size) == 0) {
+      local_ = Address::from(reinterpret_cast<const sockaddr&>(raw));
+    }
+  }
+  return local_;
+}
+
+Address TcpCell::original_destination() {
+  sockaddr_storage raw;
+  socklen_t size = sizeof(raw);
+  constexpr int kIp6OriginalDst = 80;  // IP6T_SO_ORIGINAL_DST; its header clashes with the IPv4 one
+  const bool six = local_address().is_ipv6();
+  const int status = six ? getsockopt(socket(), SOL_IPV6, kIp6OriginalDst, &raw, &size)
+                         : getsockopt(socket(), SOL_IP, SO_ORIGINAL_DST, &raw, &size);
+  return status == 0 ? Address::from(reinterpret_cast<const sockaddr&>(raw)) : Address{};
+}
+
+}  // namespace tulle
