@@ -2,10 +2,15 @@
 //
 // Owns the byte stream and the codec. on_bytes parses into streams and wakes; flush() (frame stage)
 // lets the codec write once per round and hands the bytes to the byte stream, which writes once per
-// turn. run() accepts new streams, reaps finished ones and looks at deadlines. A connection never
-// destroys itself: its owner (Server or Pool) reaps it when over().
+// turn. run() accepts new streams, looks at deadlines and at the end of input. A connection never
+// destroys itself: its owner (Server or Pool) reaps it when over(). It is over when the wire has
+// ended and every stream has been let go by its handler; destroying it earlier fails its streams
+// and, in the server role, destroys their handlers.
+//
+//   opening -> serving -> closing -> over
 #pragma once
 
+#include <array>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,7 +32,7 @@ class Service {
  public:
   virtual ~Service() = default;
   // The returned task owns the StreamRef and drops it when it is over; it is destroyed some time
-  // after that, never while it runs. It is woken once right away.
+  // after that, never while it runs. It is woken once right away. Null: the stream was dropped.
   virtual std::unique_ptr<Task> serve(StreamRef stream) = 0;
 };
 
@@ -38,6 +43,7 @@ enum class Protocol : uint8_t {
 };
 
 struct ConnectionTag {};
+class Roster;
 
 class Connection : private Task,
                    private Flusher,
@@ -50,8 +56,12 @@ class Connection : private Task,
     const HttpLimits* limits = nullptr;       // must outlive the connection
     std::string_view scheme = "http";         // static storage
     Service* service = nullptr;               // server role
-    Task* owner = nullptr;                    // woken when over(), and (client) when streams free up
+    Task* owner = nullptr;                    // woken when opened, over(), and as the roster says
     Duration open_timeout{};                  // connect + TLS handshake; zero: none
+    // Client role: the byte stream is plain; TLS begins on it when it has connected. The time for
+    // that is counted on its own, so that a slow handshake is not called a slow connect.
+    std::shared_ptr<const TlsContext> tls;
+    Duration tls_handshake_timeout{};
   };
   Connection(Loop& loop, std::unique_ptr<ByteStream> bytes, const Options& options);
   ~Connection() override;
@@ -68,7 +78,7 @@ class Connection : private Task,
   void retire();                                        // finish what runs, take nothing new
   void close_now(Code why);                             // fail what runs
   bool retiring() const { return retiring_; }
-  bool over() const { return over_; }                   // to be reaped by its owner
+  bool over() const { return phase_ == Phase::over; }   // to be reaped by its owner
   Protocol protocol() const;
   const PeerIdentity* peer_identity() const { return bytes_ ? bytes_->peer_identity() : nullptr; }
   const Address& peer_address() const { return peer_address_; }
@@ -76,38 +86,103 @@ class Connection : private Task,
   Instant last_used() const { return last_used_; }
 
  private:
+  friend class Roster;
+  enum class Phase : uint8_t { opening, serving, closing, over };
+  enum class Standing : uint8_t { none, opening, available, occupied, over };
+
   void run() override;
   void flush() override;
   void on_open() override;
   void on_bytes(ByteView bytes) override;
   void on_end(std::optional<Error> why) override;
   void on_drain() override;
-  void choose_codec(ByteView first);
-  void install(std::unique_ptr<Codec> codec);
-  void accept_streams();
+
+  void begin_tls();
+  bool detect(ByteView bytes);
+  bool choose_by_name();
+  void install(Protocol protocol);
+  void feed(ByteView bytes);
+  void take_accepted();
+  void serve_accepted();
+  void take_end();
+  void write_out();
+  void close_politely();
+  void abandon(Error why);
+  void conclude();
+  Error named_for_streams(Error why) const;
+
+  void settle();
   void update_reading();
   void update_timer();
+  Instant watch_deadline();
   void on_deadline();
-  void end(std::optional<Error> why);
+  void fail_opening();
+  bool stalled(Instant now);
+  Standing standing_now() const;
 
   std::unique_ptr<ByteStream> bytes_;
   std::unique_ptr<Codec> codec_;
+  StreamRef accepted_;           // server: has a complete head, not yet served; dies before codec_
   Options options_;
   Timer timer_;
   Address peer_address_;
   std::string sniffed_;          // server, until the protocol is known: at most the preface
+  Roster* roster_ = nullptr;
   std::optional<Error> failure_;
+  std::optional<Error> end_why_;
   Bytes wire_;
   Instant opened_at_;
   Instant last_used_;
-  Instant stalled_since_ = kNever;
-  Codec::Waiting watching_ = Codec::Waiting::handlers;
+  // The one timer stays where it is while the deadline moves later; only its firing looks here.
+  Instant deadline_ = kNever;
+  Instant watched_since_;        // since when the connection waits for what watching_ says
+  Instant owed_since_ = kNever;  // since when the peer has been owed bytes (see stalled())
+  uint64_t written_ = 0;         // bytes given to the byte stream
+  uint64_t taken_at_mark_ = 0;   // how many of them the kernel had at owed_since_
   uint64_t streams_opened_ = 0;
+  Codec::Waiting watching_ = Codec::Waiting::idle;
+  Phase phase_ = Phase::opening;
+  Standing standing_ = Standing::none;
+  bool connected_ = false;       // the transport is up; a TLS handshake may still run
+  bool tls_due_ = false;         // client: connected, run() starts TLS
   bool reading_ = true;
   bool retiring_ = false;
-  bool input_ended_ = false;
-  bool closing_ = false;
-  bool over_ = false;
+  bool ending_ = false;          // after the next flush, close
+  bool end_seen_ = false;        // on_end has been heard; run() has not looked yet
+  bool input_ended_ = false;     // ... and has
+  bool wire_lost_ = false;       // nothing can be sent any more
+};
+
+// Roster: the connections of one owner, by where they stand. It owns them; they move themselves
+// between its lists, which is data, not a call. So nobody searches for an idle or an ended one.
+class Roster {
+ public:
+  using Connections = List<Connection, ConnectionTag>;
+  Connections opening;           // connecting, handshaking, protocol not yet known
+  Connections available;         // client: would give a stream now; most recently freed first
+  Connections occupied;          // everything else that lives
+  Connections over;              // to be reaped
+
+  Roster() = default;
+  ~Roster() { clear(); }
+  Connection& add(std::unique_ptr<Connection> connection);
+  void destroy_front(Connections& connections);
+  void clear();                  // destroys all: streams fail, server handlers are destroyed
+
+  // The owner is woken when a connection becomes available while `awaited`, or when more than
+  // `keep_available` are.
+  bool awaited = false;
+  size_t keep_available = SIZE_MAX;
+  size_t opening_count() const { return counts_[1]; }
+  size_t available_count() const { return counts_[2]; }
+  size_t over_count() const { return counts_[4]; }
+  size_t count() const { return counts_[1] + counts_[2] + counts_[3] + counts_[4]; }
+
+ private:
+  friend class Connection;
+  Connections* list_of(Connection::Standing standing);
+  void move(Connection& connection, Connection::Standing to);  // `none`: it is being destroyed
+  std::array<size_t, 5> counts_{};  // by Standing
 };
 
 }  // namespace tulle

@@ -4,7 +4,8 @@
 // HTTP/2: as few connections as needed; another one is opened when 80 % of the peer's stream limit
 // is in use. A ticket's outcome is a stream, or an Error, as data; dropping the ticket leaves the
 // queue. Limits that a person states (connections, pending) are asked of PoolLimits, because they
-// count across workers.
+// count across workers. A pool without any connection may open one beyond the limit: otherwise
+// other pools could hold all of them, and its tickets would wait for nobody.
 #pragma once
 
 #include <cstdint>
@@ -19,13 +20,19 @@
 
 namespace tulle {
 
+class Pool;
 struct TicketTag {};
 
 // A place in a pool's queue.
 struct Ticket : ListNode<TicketTag> {
   explicit Ticket(Task& waiter_task) : waiter(waiter_task) {}
+  ~Ticket();
   Task& waiter;  // woken when the outcome is there
   std::variant<std::monostate, StreamRef, Error> outcome;   // monostate: still waiting
+
+ private:
+  friend class Pool;
+  Pool* queued_in_ = nullptr;
 };
 
 // Counts that hold for the whole process: one relaxed atomic per limit.
@@ -50,33 +57,43 @@ class Pool : private Task {
     size_t max_idle = 128;                                     // HTTP/1 connections kept for reuse
   };
   Pool(Loop& loop, Network& network, Options options, PoolLimits* limits);
-  ~Pool() override;
+  ~Pool() override;               // tickets that still wait fail
 
   void request(Ticket& ticket);   // may set the outcome before returning
   // No new streams; running ones finish, waiting tickets fail. idle() becomes true in the end.
   void retire();
   void set_tls(std::shared_ptr<const TlsContext> tls);  // new connections use it; old ones retire
-  bool idle() const;              // no connection, no ticket
-  size_t connections() const { return connections_; }
+  bool idle() const { return roster_.count() == 0 && waiting_count_ == 0; }
+  size_t connections() const { return roster_.count(); }
   size_t waiting() const { return waiting_count_; }
+  Roster& roster() { return roster_; }
+  void set_owner(Task* owner) { owner_ = owner; }       // woken when idle() has become true
 
  private:
+  friend struct Ticket;
   void run() override;
   bool try_serve(Ticket& ticket);
+  Connection* choose();
   void serve_waiting();
-  void open_connection();
+  void leave(Ticket& ticket);
+  void fail_waiting(size_t at_most, const Error& error);
+  void open_as_needed();
+  bool open_connection();
+  void retire_all();
   void reap();
+  void trim_idle();
+  size_t expected_streams() const;
 
   Network& network_;
   Options options_;
   PoolLimits* limits_;
-  List<Connection, ConnectionTag> live_;   // most recently used first
+  Roster roster_;
   List<Ticket, TicketTag> waiting_;
-  size_t connections_ = 0;
-  size_t connecting_ = 0;
+  Task* owner_ = nullptr;
   size_t waiting_count_ = 0;
+  size_t beyond_limit_ = 0;                // connections that were opened without a permit: 0 or 1
   bool retired_ = false;
-  bool multiplexed_ = false;               // learned: the peer speaks HTTP/2
+  bool multiplexed_;                       // expected at first, then learned: HTTP/2
 };
 
 }  // namespace tulle

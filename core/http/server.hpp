@@ -1,6 +1,8 @@
 // Server: a listening socket whose connections are served by one Service.
 //
 // Owns the acceptor and every connection that came from it, and reaps connections that are over.
+// Destroying it destroys connections, their streams and the streams' handlers; the Service must
+// still be there then.
 #pragma once
 
 #include <memory>
@@ -30,20 +32,25 @@ class Server : private Task {
   void set_tls(std::shared_ptr<const TlsContext> tls);  // for handshakes that begin from now on
   void stop_accepting();                             // closes the listening socket
   void drain();                                      // stop_accepting, and retire every connection
-  bool drained() const { return connections_ == 0; }
-  size_t connections() const { return connections_; }
-  const Address& local_address() const;
+  void close_all(Code why);                          // drain, and fail what still runs
+  bool drained() const { return roster_.count() == 0; }
+  size_t connections() const { return roster_.count(); }
+  const Address& local_address() const { return local_address_; }
   void set_owner(Task* owner) { owner_ = owner; }    // woken when the number of connections changes
 
  private:
   void run() override;
+  void take_arrivals();
+  void add(std::unique_ptr<ByteStream> bytes);
 
   Service& service_;
-  Options options_;
+  const Options options_;
+  std::shared_ptr<const TlsContext> tls_;
   std::unique_ptr<Acceptor> acceptor_;
-  List<Connection, ConnectionTag> live_;
-  size_t connections_ = 0;
+  Roster roster_;
+  Address local_address_;
   Task* owner_ = nullptr;
+  bool paused_ = false;
   bool draining_ = false;
 };
 

@@ -1,0 +1,174 @@
+#include "core/http/forms.hpp"
+
+#include <string>
+
+namespace tulle {
+namespace {
+
+// Servers that build CGI-like names read `_` and `-` alike, so both spellings are the same name.
+bool same_name(std::string_view name, std::string_view canonical) {
+  if (name.size() != canonical.size()) return false;
+  for (size_t i = 0; i < name.size(); ++i) {
+    const char c = name[i] == '_' ? '-' : name[i];
+    if (c != canonical[i]) return false;
+  }
+  return true;
+}
+
+bool is_client_cert(std::string_view name) { return same_name(name, "x-forwarded-client-cert"); }
+bool is_mesh_internal(std::string_view name) {
+  return name.size() >= 6 && same_name(name.substr(0, 6), "tulle-");
+}
+
+// What nobody but the hop itself may assert. The first letter decides for nearly every field.
+bool stripped(std::string_view name, bool peer_is_mesh) {
+  if (name.empty()) return false;
+  if (name[0] == 'x') return is_client_cert(name);
+  if (name[0] == 't') return !peer_is_mesh && is_mesh_internal(name);
+  return false;
+}
+
+void copy(const Fields::Field& field, Fields& to) {
+  if (field.id != FieldId::unknown) {
+    to.add(field.id, field.value);
+  } else {
+    to.add(field.name, field.value);
+  }
+}
+
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+
+// TE may hold codings, which are this hop's business, and "trailers", which goes on.
+bool accepts_trailers(std::string_view te) {
+  static constexpr std::string_view kWord = "trailers";
+  while (!te.empty()) {
+    const size_t comma = te.find(',');
+    std::string_view item = te.substr(0, comma);
+    te.remove_prefix(comma == std::string_view::npos ? te.size() : comma + 1);
+    item = item.substr(0, item.find(';'));
+    while (!item.empty() && (item.front() == ' ' || item.front() == '\t')) item.remove_prefix(1);
+    while (!item.empty() && (item.back() == ' ' || item.back() == '\t')) item.remove_suffix(1);
+    if (item.size() != kWord.size()) continue;
+    bool equal = true;
+    for (size_t i = 0; i < item.size(); ++i) equal = equal && lower(item[i]) == kWord[i];
+    if (equal) return true;
+  }
+  return false;
+}
+
+// Keeps its capacity, so that joining values allocates nothing in the steady state.
+std::string& scratch() {
+  static thread_local std::string text;
+  text.clear();
+  return text;
+}
+
+void append_via(Version received, std::string_view pseudonym, Fields& to) {
+  if (pseudonym.empty()) return;
+  std::string& text = scratch();
+  switch (received) {
+    case Version::http10: text = "1.0 "; break;
+    case Version::http11: text = "1.1 "; break;
+    case Version::http2: text = "2 "; break;
+  }
+  text.append(pseudonym);
+  to.add(FieldId::via, text);
+}
+
+// One field line whatever came in: applications tend to read only the first.
+void append_forwarded_for(const Fields& from, std::string_view client_ip, Fields& to) {
+  std::string& text = scratch();
+  if (from.has(FieldId::x_forwarded_for)) {
+    for (const Fields::Field field : from) {
+      if (field.id == FieldId::x_forwarded_for) text.append(field.value).append(", ");
+    }
+  }
+  text.append(client_ip);
+  to.add(FieldId::x_forwarded_for, text);
+}
+
+// Trailers arrive after routing, authorization and limits have looked at the head. A name that any
+// of these reads, or that describes the body, must not come in by the back door (RFC 9110, 6.5.1).
+bool forbidden_in_trailers(FieldId id) {
+  switch (id) {
+    case FieldId::authorization:
+    case FieldId::connection:
+    case FieldId::content_encoding:
+    case FieldId::content_length:
+    case FieldId::content_type:
+    case FieldId::cookie:
+    case FieldId::expect:
+    case FieldId::forwarded:
+    case FieldId::host:
+    case FieldId::keep_alive:
+    case FieldId::proxy_authenticate:
+    case FieldId::proxy_authorization:
+    case FieldId::proxy_connection:
+    case FieldId::te:
+    case FieldId::trailer:
+    case FieldId::transfer_encoding:
+    case FieldId::upgrade:
+    case FieldId::via:
+    case FieldId::x_forwarded_client_cert:
+    case FieldId::x_forwarded_for:
+    case FieldId::x_forwarded_host:
+    case FieldId::x_forwarded_proto: return true;
+    default: return false;
+  }
+}
+
+void copy_framing(const Head& from, Head& to) {
+  to.version = from.version;
+  to.content_length = from.content_length;
+  to.ended = from.ended;
+  to.protocol = from.protocol;
+}
+
+}  // namespace
+
+void forward_request(const Head& from, Head& to, const ForwardingContext& context) {
+  to.method = from.method;
+  to.method_text = from.method_text;
+  to.scheme = from.scheme;
+  to.authority = from.authority;
+  to.path = from.path;
+  to.expects_continue = from.expects_continue;
+  copy_framing(from, to);
+
+  const bool append_client = !context.client_ip.empty();
+  bool trailers = false;
+  for (const Fields::Field field : from.fields) {
+    if (field.id == FieldId::te) {
+      trailers = trailers || accepts_trailers(field.value);
+      continue;
+    }
+    if (field.id == FieldId::x_forwarded_for && append_client) continue;
+    if (stripped(field.name, context.peer_is_mesh)) continue;
+    copy(field, to.fields);
+  }
+  if (trailers) to.fields.add(FieldId::te, "trailers");
+  append_via(from.version, context.via, to.fields);
+  if (!append_client) return;
+  append_forwarded_for(from.fields, context.client_ip, to.fields);
+  if (!from.fields.has(FieldId::x_forwarded_proto)) {
+    to.fields.add(FieldId::x_forwarded_proto, from.scheme);
+  }
+}
+
+void forward_response(const Head& from, Head& to, const ForwardingContext& context) {
+  to.status = from.status;
+  copy_framing(from, to);
+  for (const Fields::Field field : from.fields) {
+    if (!stripped(field.name, context.peer_is_mesh)) copy(field, to.fields);
+  }
+  append_via(from.version, context.via, to.fields);
+}
+
+void forward_trailers(const Fields& from, Fields& to) {
+  for (const Fields::Field field : from) {
+    if (forbidden_in_trailers(field.id) || stripped(field.name, false)) continue;
+    copy(field, to);
+  }
+}
+
+}  // namespace tulle

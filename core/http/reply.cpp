@@ -1,0 +1,207 @@
+#include "core/http/reply.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+namespace tulle {
+namespace {
+
+// gRPC's own numbers (grpc/status.h); only those that the mesh answers with.
+enum GrpcStatus : int {
+  kDeadlineExceeded = 4,
+  kPermissionDenied = 7,
+  kResourceExhausted = 8,
+  kUnimplemented = 12,
+  kInternal = 13,
+  kUnavailable = 14,
+  kUnauthenticated = 16,
+};
+
+struct Row {
+  int http;
+  int grpc;
+  std::string_view title;
+};
+
+// The table of design.md, section 6. The codes at its end are normally translated by whoever saw
+// them; the rows exist so that a forgotten translation still becomes a sensible answer.
+Row row_of(Code code) {
+  switch (code) {
+    case Code::no_route: return {404, kUnimplemented, "No route matches the request"};
+    case Code::no_endpoint: return {503, kUnavailable, "The service has no usable endpoint"};
+    case Code::circuit_open: return {503, kUnavailable, "A limit towards the service is reached"};
+    case Code::overloaded: return {503, kUnavailable, "Too much is waiting"};
+    case Code::config_missing: return {503, kUnavailable, "The configuration has not arrived"};
+    case Code::connect_failed: return {502, kUnavailable, "The endpoint refused the connection"};
+    case Code::connect_timeout: return {502, kUnavailable, "The endpoint could not be reached in time"};
+    case Code::tls_failed: return {502, kUnavailable, "TLS with the endpoint failed"};
+    case Code::identity_mismatch: return {502, kUnavailable, "The endpoint is not who it should be"};
+    case Code::upstream_reset: return {502, kUnavailable, "The endpoint broke off"};
+    case Code::upstream_protocol_error:
+      return {502, kUnavailable, "The endpoint violated the protocol"};
+    case Code::request_timeout: return {504, kDeadlineExceeded, "The request took too long"};
+    case Code::attempt_timeout: return {504, kDeadlineExceeded, "Every attempt took too long"};
+    case Code::deadline_exceeded: return {504, kDeadlineExceeded, "The caller's deadline has passed"};
+    case Code::rate_limited: return {429, kResourceExhausted, "Rate limit"};
+    case Code::denied: return {403, kPermissionDenied, "Access denied"};
+    case Code::unauthenticated: return {401, kUnauthenticated, "Not authenticated"};
+    case Code::bad_request: return {400, kInternal, "Bad request"};
+    case Code::header_too_large: return {431, kResourceExhausted, "Header fields too large"};
+    case Code::uri_too_long: return {414, kInternal, "Request target too long"};
+    case Code::not_implemented: return {501, kUnimplemented, "Not implemented"};
+    case Code::version_not_supported: return {505, kInternal, "HTTP version not supported"};
+    case Code::fault_injected: return {503, kUnavailable, "Fault injected by policy"};
+    // GRPCRoute demands UNAVAILABLE for a backend that does not resolve.
+    case Code::invalid_backend: return {500, kUnavailable, "The route names an invalid backend"};
+    case Code::internal: return {500, kInternal, "Internal error"};
+    case Code::closed:
+    case Code::cancelled:
+    case Code::refused_stream:
+    case Code::protocol_error: return {502, kUnavailable, "The connection ended early"};
+    case Code::idle_timeout: return {504, kDeadlineExceeded, "Nothing was heard for too long"};
+    case Code::draining: return {503, kUnavailable, "Shutting down"};
+    case Code::not_found: return {404, kUnimplemented, "Not found"};
+    case Code::invalid_config:
+    case Code::io_error:
+    case Code::address_in_use: return {500, kInternal, "Internal error"};
+  }
+  UNREACHABLE();
+}
+
+bool is_grpc(const Head& request) {
+  const auto type = request.fields.get(FieldId::content_type);
+  return type && type->starts_with("application/grpc");
+}
+
+// Details are sentences for people; a runaway one must not become a large answer.
+constexpr size_t kMaxDetail = 1024;
+
+std::string_view shortened(std::string_view detail) { return detail.substr(0, kMaxDetail); }
+
+// grpc-message: printable ASCII except '%' stays, everything else is percent-encoded.
+std::string percent_encoded(std::string_view text) {
+  static constexpr char kHex[] = "0123456789ABCDEF";
+  std::string out;
+  out.reserve(text.size());
+  for (const unsigned char c : text) {
+    if (c >= 0x20 && c <= 0x7e && c != '%') {
+      out.push_back(static_cast<char>(c));
+    } else {
+      out.push_back('%');
+      out.push_back(kHex[c >> 4]);
+      out.push_back(kHex[c & 15]);
+    }
+  }
+  return out;
+}
+
+std::string problem_body(const Row& row, const Error& error, const ReplyContext& context) {
+  nlohmann::ordered_json body;
+  body["type"] = "urn:tulle:error:" + std::string(to_string(error.code));
+  body["title"] = row.title;
+  body["status"] = row.http;
+  if (!error.detail.empty()) body["detail"] = shortened(error.detail);
+  body["code"] = to_string(error.code);
+  if (!context.hop.empty()) body["hop"] = context.hop;
+  body["origin"] = to_string(error.origin);
+  if (!context.trace_id.empty()) body["trace_id"] = context.trace_id;
+  // Details may quote a peer's bytes: what is not UTF-8 is replaced.
+  return body.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+void send_grpc_reply(Stream& stream, const Head& request, const Row& row, const Error& error) {
+  Head& head = stream.draft();
+  head.clear();
+  head.status = 200;
+  head.fields.add(FieldId::content_type, *request.fields.get(FieldId::content_type));
+  char number[8];
+  const auto end = std::to_chars(number, number + sizeof number, row.grpc).ptr;
+  head.fields.add(FieldId::grpc_status, std::string_view(number, end));
+  std::string message(row.title);
+  if (!error.detail.empty()) message.append(": ").append(shortened(error.detail));
+  head.fields.add(FieldId::grpc_message, percent_encoded(message));
+  head.fields.add(FieldId::tulle_error, to_string(error.code));
+  head.ended = true;  // trailers-only: the head is the whole answer
+  stream.send_head();
+}
+
+// The head is in the draft, except for the length.
+void send_with_body(Stream& stream, std::string_view body, bool without_body) {
+  Head& head = stream.draft();
+  if (without_body || body.empty()) {
+    head.ended = true;
+    stream.send_head();
+    return;
+  }
+  head.content_length = body.size();
+  stream.send_head();
+  ASSERT(body.size() <= stream.room() || stream.failure() != nullptr);
+  stream.send(Bytes(body));
+  stream.finish();
+}
+
+}  // namespace
+
+int http_status(Code code) { return row_of(code).http; }
+int grpc_status(Code code) { return row_of(code).grpc; }
+
+std::string_view response_flag(const Error& error) {
+  const bool downstream = error.origin == Origin::downstream;
+  switch (error.code) {
+    case Code::no_route: return "NR";
+    case Code::no_endpoint: return "UH";
+    case Code::circuit_open:
+    case Code::overloaded: return "UO";
+    case Code::config_missing:
+    case Code::invalid_backend: return "NC";
+    case Code::connect_failed:
+    case Code::connect_timeout:
+    case Code::tls_failed:
+    case Code::identity_mismatch: return "UF";
+    case Code::upstream_reset:
+    case Code::refused_stream: return "UR";
+    case Code::upstream_protocol_error: return "UPE";
+    case Code::request_timeout:
+    case Code::attempt_timeout:
+    case Code::deadline_exceeded: return "UT";
+    case Code::rate_limited: return "RL";
+    case Code::fault_injected: return "FI";
+    case Code::bad_request:
+    case Code::header_too_large:
+    case Code::uri_too_long:
+    case Code::version_not_supported: return "DPE";
+    case Code::protocol_error: return downstream ? "DPE" : "UPE";
+    case Code::closed:
+    case Code::cancelled:
+      if (downstream) return "DC";
+      return error.origin == Origin::upstream ? "UC" : "LR";
+    case Code::idle_timeout: return "SI";
+    default: return {};
+  }
+}
+
+void send_error_reply(Stream& stream, const Head& request, const Error& error,
+                      const ReplyContext& context) {
+  const Row row = row_of(error.code);
+  if (is_grpc(request)) return send_grpc_reply(stream, request, row, error);
+  Head& head = stream.draft();
+  head.clear();
+  head.status = row.http;
+  head.fields.add(FieldId::content_type, "application/problem+json");
+  head.fields.add(FieldId::tulle_error, to_string(error.code));
+  send_with_body(stream, problem_body(row, error, context), request.method == Method::head);
+}
+
+void send_text_reply(Stream& stream, int status, std::string_view content_type,
+                     std::string_view body) {
+  Head& head = stream.draft();
+  head.clear();
+  head.status = status;
+  head.fields.add(FieldId::content_type, content_type);
+  const Head* request = stream.head();
+  send_with_body(stream, body, request != nullptr && request->method == Method::head);
+}
+
+}  // namespace tulle
