@@ -1,0 +1,78 @@
+#include "sidecar/telemetry/access_log.hpp"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+
+namespace tulle::telemetry {
+namespace {
+
+class AccessLogTest : public testing::Test {
+ protected:
+  AccessLogTest() {
+    request_.method = Method::get;
+    request_.method_text = "GET";
+    request_.authority = "orders";
+    request_.path = "/a\"b\n\xff";
+    summary_.request = &request_;
+    summary_.status = 502;
+    summary_.duration = 1500us;
+    summary_.config_version = "abc";
+  }
+  nlohmann::json line() {
+    std::string out;
+    render_access_line(summary_, WallTime{1'700'000'000'123'456}, out);
+    EXPECT_EQ(out.back(), '\n');
+    return nlohmann::json::parse(out);
+  }
+
+  Head request_;
+  exchange::Summary summary_;
+};
+
+TEST_F(AccessLogTest, ALineIsValidJsonWhateverTheRequestHolds) {
+  const nlohmann::json json = line();
+  EXPECT_EQ(json["time"], "2023-11-14T22:13:20.123456Z");
+  EXPECT_EQ(json["path"], "/a\"b\n\u00ff");
+  EXPECT_EQ(json["status"], 502);
+  EXPECT_EQ(json["duration_us"], 1500);
+  EXPECT_EQ(json["config_version"], "abc");
+  EXPECT_FALSE(json.contains("error"));
+}
+
+TEST_F(AccessLogTest, AFailureSaysWhatAndWhose) {
+  const Error error{Code::connect_failed, Origin::upstream, "connect 10.0.0.1:80: refused"};
+  summary_.error = &error;
+  const nlohmann::json json = line();
+  EXPECT_EQ(json["error"], "connect_failed");
+  EXPECT_EQ(json["origin"], "upstream");
+  EXPECT_EQ(json["flags"], "UF");
+  EXPECT_EQ(json["detail"], "connect 10.0.0.1:80: refused");
+}
+
+TEST_F(AccessLogTest, WhatIsQueuedIsWrittenBeforeTheEnd) {
+  const std::string path = testing::TempDir() + "access_log_test." + std::to_string(getpid());
+  {
+    auto log = AccessLog::open({.path = path});
+    ASSERT_TRUE(log.has_value());
+    for (int i = 0; i < 100; ++i) (*log)->submit("line\n");
+  }
+  std::ifstream file(path);
+  int lines = 0;
+  for (std::string text; std::getline(file, text);) ++lines;
+  EXPECT_EQ(lines, 100);
+  unlink(path.c_str());
+}
+
+TEST_F(AccessLogTest, APathThatCannotBeOpenedIsAnError) {
+  auto log = AccessLog::open({.path = "/nonexistent/dir/log"});
+  ASSERT_FALSE(log.has_value());
+  EXPECT_EQ(log.error().detail,
+            "access_log.path: cannot open /nonexistent/dir/log: No such file or directory");
+}
+
+}  // namespace
+}  // namespace tulle::telemetry
