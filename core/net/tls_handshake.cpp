@@ -45,9 +45,7 @@ void TlsStream::become_open() {
   phase_ = Phase::open;
   wire_.show_all();
   if (!plain_.empty() || output_ == Output::ending) flush_later();
-  calling_reader_ = true;
-  reader_->on_open();
-  calling_reader_ = false;
+  tell_open();
 }
 
 // OpenSSL has said yes. What it does not check, or what must hold even if it were mistaken.

@@ -83,11 +83,10 @@ TlsStream::~TlsStream() {
 void TlsStream::start(ByteStream::Reader& reader) {
   const bool first = reader_ == nullptr;
   reader_ = &reader;
-  if (first) {
-    inner_->start(*this);
-  } else {
-    wake();
-  }
+  if (first) return inner_->start(*this);
+  open_told_ = false;
+  end_told_ = false;
+  wake();
 }
 
 void TlsStream::want_read(bool wanted) {
@@ -102,11 +101,7 @@ void TlsStream::want_read(bool wanted) {
 }
 
 void TlsStream::write(Bytes&& bytes) {
-  ASSERT(output_ == Output::on);
-  if (phase_ == Phase::failed) {
-    bytes.clear();
-    return;
-  }
+  if (phase_ == Phase::failed || output_ != Output::on) return bytes.clear();
   plain_.append(std::move(bytes));
   if (phase_ == Phase::open) flush_later();
   above_mark_ = above_mark_ || backlog() > kBacklogMark;
@@ -180,6 +175,7 @@ void TlsStream::on_drain() { tell_drain(); }
 
 void TlsStream::run() {
   if (phase_ == Phase::handshaking) advance_handshake();
+  tell_open();
   if (phase_ == Phase::open && has_undelivered()) pull();
   if (inner_ended_) conclude();
   tell_end();
@@ -196,6 +192,7 @@ bool TlsStream::has_undelivered() const {
 
 void TlsStream::hand_over(ByteView plain) {
   if (plain.empty()) return;
+  tell_open();
   calling_reader_ = true;
   reader_->on_bytes(plain);
   calling_reader_ = false;
@@ -270,12 +267,20 @@ void TlsStream::note_end(std::optional<Error> why) {
   if (!calling_reader_) wake();
 }
 
-void TlsStream::tell_end() {
-  if (!end_known_ || input_over_) return;
-  if (!wanted_ && !end_why_.has_value()) return;  // an orderly end waits for the reader
-  input_over_ = true;
+void TlsStream::tell_open() {
+  if (open_told_ || phase_ != Phase::open) return;
+  open_told_ = true;
   calling_reader_ = true;
-  reader_->on_end(std::move(end_why_));
+  reader_->on_open();
+  calling_reader_ = false;
+}
+
+void TlsStream::tell_end() {
+  if (!end_known_ || end_told_) return;
+  if (!wanted_ && !end_why_.has_value()) return;  // an orderly end waits for the reader
+  end_told_ = true;
+  calling_reader_ = true;
+  reader_->on_end(end_why_);
   calling_reader_ = false;
 }
 

@@ -7,7 +7,7 @@
 //
 //   waiting -> handshaking -> open -> failed        (waiting, handshaking -> failed as well)
 //
-// `input_over_` is apart from the phase: after the peer's close_notify we may still write.
+// The end of input is apart from the phase: after the peer's close_notify we may still write.
 #pragma once
 
 #include <memory>
@@ -36,6 +36,7 @@ class TlsStream final : public ByteStream,
   void shutdown() override;
   const Address& peer_address() const override { return inner_->peer_address(); }
   const Address& local_address() const override { return inner_->local_address(); }
+  Address original_destination() const override { return inner_->original_destination(); }
   const PeerIdentity* peer_identity() const override;
   ByteView alpn() const override;
 
@@ -66,6 +67,7 @@ class TlsStream final : public ByteStream,
   void seal();
   void conclude();
   void note_end(std::optional<Error> why);
+  void tell_open();
   void tell_end();
   void tell_drain();
   bool has_undelivered() const;
@@ -87,7 +89,8 @@ class TlsStream final : public ByteStream,
   bool inner_wanted_ = true;          // what we have told the inner stream
   bool inner_ended_ = false;
   bool end_known_ = false;
-  bool input_over_ = false;           // on_end was called
+  bool open_told_ = false;            // to the present reader
+  bool end_told_ = false;             // to the present reader
   bool heard_ = false;                // the first bytes were looked at
   bool step_deferred_ = false;        // a handshake step waits for the next turn
   bool above_mark_ = false;
