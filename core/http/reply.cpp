@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "core/net/task.hpp"
+
 namespace tulle {
 namespace {
 
@@ -130,17 +132,52 @@ void send_grpc_reply(Stream& stream, const Head& request, const Row& row, const 
 // The head is in the draft, except for the length.
 void send_with_body(Stream& stream, std::string_view body, bool without_body) {
   Head& head = stream.draft();
-  if (without_body || body.empty()) {
-    head.ended = true;
-    stream.send_head();
-    return;
-  }
-  head.content_length = body.size();
+  head.ended = without_body || body.empty();
+  if (!without_body) head.content_length = body.size();
+  const bool ended = head.ended;
   stream.send_head();
-  ASSERT(body.size() <= stream.room() || stream.failure() != nullptr);
+  if (ended) return;
   stream.send(Bytes(body));
   stream.finish();
 }
+
+bool asks_for_head(const Stream& stream) {
+  return stream.head() != nullptr && stream.head()->method == Method::head;
+}
+
+void draft_text(Stream& stream, int status, std::string_view content_type) {
+  Head& head = stream.draft();
+  head.clear();
+  head.status = status;
+  if (!content_type.empty()) head.fields.add(FieldId::content_type, content_type);
+}
+
+// Sends a whole answer as the peer takes it.
+class WholeReply final : public Task {
+ public:
+  WholeReply(Loop& loop, StreamRef stream, std::string body)
+      : Task(loop), stream_(std::move(stream)), body_(std::move(body)) {
+    stream_->set_owner(this);
+  }
+
+ private:
+  void run() override {
+    if (stream_ == nullptr) return;
+    while (sent_ < body_.size()) {
+      const size_t room = stream_->room();
+      if (room == 0) break;
+      const std::string_view part = std::string_view(body_).substr(sent_, room);
+      stream_->send(Bytes(part));
+      sent_ += part.size();
+    }
+    if (sent_ == body_.size()) stream_->finish();
+    if (stream_->finished() || stream_->failure() != nullptr) stream_.reset();
+  }
+
+  StreamRef stream_;
+  const std::string body_;
+  size_t sent_ = 0;
+};
 
 }  // namespace
 
@@ -196,12 +233,22 @@ void send_error_reply(Stream& stream, const Head& request, const Error& error,
 
 void send_text_reply(Stream& stream, int status, std::string_view content_type,
                      std::string_view body) {
-  Head& head = stream.draft();
-  head.clear();
-  head.status = status;
-  head.fields.add(FieldId::content_type, content_type);
-  const Head* request = stream.head();
-  send_with_body(stream, body, request != nullptr && request->method == Method::head);
+  draft_text(stream, status, content_type);
+  send_with_body(stream, body, asks_for_head(stream));
+}
+
+std::unique_ptr<Task> serve_text(Loop& loop, StreamRef stream, int status,
+                                 std::string_view content_type, std::string body) {
+  draft_text(*stream, status, content_type);
+  Head& head = stream->draft();
+  if (asks_for_head(*stream)) {
+    body.clear();
+  } else {
+    head.content_length = body.size();
+  }
+  head.ended = body.empty();
+  stream->send_head();
+  return std::make_unique<WholeReply>(loop, std::move(stream), std::move(body));
 }
 
 }  // namespace tulle

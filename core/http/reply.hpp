@@ -3,6 +3,7 @@
 // `tulle-error: <code>`, an RFC 9457 problem body for HTTP, a trailers-only status for gRPC.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -11,6 +12,8 @@
 #include "core/http/stream.hpp"
 
 namespace tulle {
+
+class Loop;
 
 struct ReplyContext {
   std::string_view hop;        // who answers: the node id and direction, "outbound@orders-1"
@@ -26,6 +29,10 @@ std::string_view response_flag(const Error& error);
 // type; HEAD gets no body). The stream must not have sent a head.
 void send_error_reply(Stream& stream, const Head& request, const Error& error,
                       const ReplyContext& context);
+// For short answers: the body must fit what a stream holds (HttpLimits::stream_outbound).
 void send_text_reply(Stream& stream, int status, std::string_view content_type, std::string_view body);
+// A handler, for Service::serve(), that sends a whole answer of any size and lets go of the stream.
+std::unique_ptr<Task> serve_text(Loop& loop, StreamRef stream, int status,
+                                 std::string_view content_type, std::string body);
 
 }  // namespace tulle
