@@ -29,8 +29,9 @@ void must(bool ok, const char* what) {
   std::abort();
 }
 
-Key make_key() {
-  Key key(EVP_EC_gen("P-256"));
+Key make_key(KeyType type) {
+  Key key(type == KeyType::ed25519 ? EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519")
+                                   : EVP_EC_gen("P-256"));
   must(key != nullptr, "key");
   return key;
 }
@@ -89,7 +90,8 @@ Certificate make_certificate(EVP_PKEY* key, const std::string& common_name, int6
   X509_set_version(certificate.get(), X509_VERSION_3);
   uint64_t serial = 0;
   must(RAND_bytes(reinterpret_cast<unsigned char*>(&serial), sizeof(serial)) == 1, "serial");
-  ASN1_INTEGER_set_uint64(X509_get_serialNumber(certificate.get()), serial >> 1);
+  // Always eight bytes of DER, so that certificates differ in content and not in size.
+  ASN1_INTEGER_set_uint64(X509_get_serialNumber(certificate.get()), serial >> 2 | uint64_t{1} << 62);
   ASN1_TIME_set(X509_getm_notBefore(certificate.get()), not_before);
   ASN1_TIME_set(X509_getm_notAfter(certificate.get()), not_after);
   X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate.get()), "CN", MBSTRING_UTF8,
@@ -107,14 +109,16 @@ struct TestCa::Keys {
 
   void sign(X509* subject) const {
     X509_set_issuer_name(subject, X509_get_subject_name(certificate.get()));
-    must(X509_sign(subject, key.get(), EVP_sha256()) > 0, "signature");
+    const bool hashes_itself = EVP_PKEY_get_id(key.get()) == EVP_PKEY_ED25519;
+    must(X509_sign(subject, key.get(), hashes_itself ? nullptr : EVP_sha256()) > 0, "signature");
   }
 };
 
-TestCa::TestCa(const std::string& name) : TestCa(nullptr, name) {}
+TestCa::TestCa(const std::string& name, KeyType keys) : TestCa(nullptr, name, keys) {}
 
-TestCa::TestCa(const TestCa* issuer, const std::string& name) : keys_(std::make_unique<Keys>()) {
-  keys_->key = make_key();
+TestCa::TestCa(const TestCa* issuer, const std::string& name, KeyType keys)
+    : keys_(std::make_unique<Keys>()), key_type_(keys) {
+  keys_->key = make_key(keys);
   keys_->certificate = make_certificate(keys_->key.get(), name, kYear2020, kYear2049);
   X509* certificate = keys_->certificate.get();
   X509* signer = issuer != nullptr ? issuer->keys_->certificate.get() : certificate;
@@ -132,7 +136,7 @@ TestCa::TestCa(TestCa&&) noexcept = default;
 TestCa& TestCa::operator=(TestCa&&) noexcept = default;
 
 IssuedCertificate TestCa::issue(const LeafOptions& options) const {
-  Key key = make_key();
+  Key key = make_key(key_type_);
   Certificate certificate =
       make_certificate(key.get(), options.common_name, options.not_before, options.not_after);
   X509* issuer = keys_->certificate.get();
@@ -165,8 +169,10 @@ IssuedCertificate TestCa::issue_expired(const std::string& id) const {
   return issue(options);
 }
 
-TestCa TestCa::intermediate(const std::string& name) const { return TestCa(this, name); }
+TestCa TestCa::intermediate(const std::string& name) const {
+  return TestCa(this, name, key_type_);
+}
 
-std::string make_key_pem() { return key_to_pem(make_key().get()); }
+std::string make_key_pem() { return key_to_pem(make_key(KeyType::p256).get()); }
 
 }  // namespace tulle::testing

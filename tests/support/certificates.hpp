@@ -1,4 +1,5 @@
-// TestCa: certificates made on the fly, good ones and every kind of bad one. ECDSA P-256.
+// TestCa: certificates made on the fly, good ones and every kind of bad one. ECDSA P-256,
+// or Ed25519 where sizes must not vary: an ECDSA signature has between 70 and 72 bytes.
 //
 // Validity is a fixed span of years by default, so that the same random numbers make the same
 // bytes and a seeded run replays.
@@ -16,6 +17,8 @@ namespace tulle::testing {
 
 inline constexpr int64_t kYear2020 = 1577836800;  // Unix seconds
 inline constexpr int64_t kYear2049 = 2493072000;
+
+enum class KeyType : uint8_t { p256, ed25519 };
 
 struct LeafOptions {
   std::vector<std::string> uris;
@@ -37,7 +40,8 @@ struct IssuedCertificate {
 
 class TestCa {
  public:
-  explicit TestCa(const std::string& name = "Tulle test CA");
+  // Leaves and intermediates have keys of the same type as their CA.
+  explicit TestCa(const std::string& name = "Tulle test CA", KeyType keys = KeyType::p256);
   ~TestCa();
   TestCa(TestCa&&) noexcept;
   TestCa& operator=(TestCa&&) noexcept;
@@ -53,9 +57,10 @@ class TestCa {
 
  private:
   struct Keys;
-  TestCa(const TestCa* issuer, const std::string& name);
+  TestCa(const TestCa* issuer, const std::string& name, KeyType keys);
   std::unique_ptr<Keys> keys_;
   IssuedCertificate own_;
+  KeyType key_type_;
   std::string chain_pem_;  // what leaves carry behind themselves
 };
 
