@@ -254,18 +254,22 @@ def main():
     parent = os.path.join(ROOT, "build", "examples")
     os.makedirs(parent, exist_ok=True)
     folder = tempfile.mkdtemp(prefix="hello-", dir=parent)
-    status = 1
+    status, keep = 1, False
     try:
         status = run(options, folder)
+        keep = status != 0
     except KeyboardInterrupt:
         print("\nStopped.", flush=True)
-        status = 0 if not options.once else 130
+        status = 130 if options.once else 0
+    except SystemExit:
+        print("\nStopped by a signal.", flush=True)
     except (Failure, OSError, RuntimeError) as problem:
         print("\nexamples/run: %s" % problem, file=sys.stderr, flush=True)
-    if status in (0, 130):
-        shutil.rmtree(folder, ignore_errors=True)
-    else:
+        keep = True
+    if keep:
         print("examples/run: logs are kept in " + os.path.relpath(folder, ROOT), file=sys.stderr, flush=True)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
     return status
 
 

@@ -116,7 +116,7 @@ class Process:
             return self.popen.wait()
 
 
-LISTENING = r"listening\b.*?\bname=\"?{name}\"?\s.*?\baddress=\"?(?:\[[0-9a-f:.]+\]|[0-9.]+):(\d+)"
+ADDRESS = r"address=(?:\[[0-9a-f:.]+\]|[0-9.]+):(\d+)"
 
 
 class SidecarProcess(Process):
@@ -126,8 +126,9 @@ class SidecarProcess(Process):
         super().__init__(name, [binary, "--config", config_path, *arguments], folder, env, own_session)
 
     def port(self, listener, seconds=15.0):
-        """The port of a listener (or of "admin"), from the sidecar's own announcement."""
-        return int(self.wait_for_line(LISTENING.format(name=re.escape(listener)), seconds).group(1))
+        """The port of a listener, or of "admin", as the sidecar announces it when it starts."""
+        what = r"\badmin " if listener == "admin" else r"\blistening name=%s " % re.escape(listener)
+        return int(self.wait_for_line(what + ADDRESS, seconds).group(1))
 
 
 def unused_port():

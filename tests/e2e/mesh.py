@@ -25,7 +25,7 @@ if os.path.join(ROOT, "examples") not in sys.path:
 
 from meshkit import capture, probes  # noqa: E402,F401
 from meshkit.certificates import Authority  # noqa: E402,F401
-from meshkit.processes import LISTENING, Failure, Process, SidecarProcess, unused_port, wait_for  # noqa: E402,F401
+from meshkit.processes import Failure, Process, SidecarProcess, unused_port, wait_for  # noqa: E402,F401
 
 BUILD = os.environ.get("TULLE_BUILD", os.path.join(ROOT, "build", "dev"))
 SIDECAR = os.path.join(BUILD, "bin", "tulle-sidecar")
@@ -178,6 +178,13 @@ class Sidecar(SidecarProcess):
 
     def ask_admin(self, path, method="GET", headers=None):
         return probes.get(self.admin, path, headers, method)
+
+    def config(self):
+        """The configuration in force, from /config."""
+        return json.loads(self.ask_admin("/config").body)
+
+    def wait_config(self, condition, what):
+        return self.wait_for(lambda: condition(self.config()), what, PATIENCE)
 
     def ready(self):
         try:
@@ -436,7 +443,7 @@ class Origin:
     anything else  JSON: method, path, headers and the name of this origin
     """
 
-    def __init__(self, name):
+    def __init__(self, name, port=0):
         self.name = name
         self.received = []
         self.closing = False
@@ -445,7 +452,7 @@ class Origin:
         self._arrived = {}
         self._connections = set()
         self.connections_seen = 0
-        self._listening = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self._listening = socket.create_server(("127.0.0.1", port), backlog=512)
         self.port = self._listening.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
