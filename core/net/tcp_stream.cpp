@@ -153,7 +153,7 @@ void TcpCell::on_read(uv_stream_t* stream, ssize_t count, const uv_buf_t* buffer
   if (count == 0) return;  // EAGAIN
   Loop& loop = cell.loop_;
   loop.freshen_now();
-  if (buffer->base == nullptr) {
+  if (count == UV_ENOBUFS && buffer->base == nullptr) {  // on_alloc gave none
     if (cell.may_read()) return;
     uv_read_stop(stream);
     cell.reading_ = false;
