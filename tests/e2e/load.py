@@ -58,17 +58,14 @@ class LoadWhileReloading(MeshCase):
 
     # -- the drivers; each returns how many requests were answered
 
-    def url(self):
-        return "http://127.0.0.1:%d/" % self.port
-
     def h2load(self, count, version):
-        arguments = ["--h1", "-m", "1", "-H", "host: service"] if version == 1 else \
-            ["-m", "10", "-H", ":authority: service"]
-        return [program("h2load"), "-n", str(count), "-c", "10", *arguments, self.url()]
+        arguments = ["--h1", "-m", "1"] if version == 1 else ["-m", "10"]
+        return [program("h2load"), "-n", str(count), "-c", "10", *arguments, "--connect-to=127.0.0.1:%d" % self.port,
+                "http://service/"]
 
     def wrk(self, seconds):
         return [program("wrk"), "-t", "2", "-c", "20", "-d", "%ds" % seconds, "--timeout", "60s",
-                "-H", "host: service", self.url()]
+                "-H", "Host: service", "http://127.0.0.1:%d/" % self.port]
 
     def finish(self, process, seconds):
         """Reloads while the process runs, spread over its time; its result when it has ended."""

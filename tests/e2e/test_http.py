@@ -141,8 +141,7 @@ class Stories:
 
     def test_many_at_once(self):
         command = [program("h2load"), "-n", "1000", "-c", "8", "-m", "10" if self.client == H2 else "1",
-                   "-H", "host: service" if self.client == H1 else ":authority: service",
-                   "http://127.0.0.1:%d/bytes/1000" % self.port]
+                   "--connect-to=127.0.0.1:%d" % self.port, "http://service/bytes/1000"]
         if self.client == H1:
             command.insert(1, "--h1")
         process = self.mesh.process("h2load-" + type(self).__name__, command)
