@@ -56,6 +56,7 @@ class Codec {
   virtual DirtyStreams& dirty() = 0;
   // Sends a liveness probe if the protocol has one; false: it has none (HTTP/1).
   virtual bool probe() { return false; }
+  virtual bool probe_pending() const { return false; }  // the last probe is still unanswered
   // The head, body or idle deadline has passed: answer (408) or end, as the protocol says.
   virtual void timed_out(Waiting what) = 0;
 };

@@ -1,0 +1,184 @@
+// Http2Codec: HTTP/2 (RFC 9113) in both roles, on nghttp2.
+//
+// Owns the nghttp2 session and, for every stream of the wire, an Http2Stream beside the neutral
+// Stream. read() runs nghttp2's receiving half, write() its sending half; neither is entered from a
+// callback, which only records. An Http2Stream lives until nghttp2 reports the stream closed (or the
+// codec gives up as a whole), because header blocks that wait to be sent point into its Stream.
+//
+// Flow control. The connection window is credited on arrival, so that one slow stream cannot hold up
+// the others; what a connection can hold is bounded by the windows of its streams. A stream's window
+// is credited when its handler takes bytes, and doubles while the handler keeps up.
+//
+// Files: http2_session.cpp builds the session and turns nghttp2's callbacks into calls of this class;
+// http2_receive.cpp and http2_send.cpp are the two directions; http2_codec.cpp is life and death.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "core/base/list.hpp"
+#include "core/base/pooled.hpp"
+#include "core/http/codec.hpp"
+#include "core/http/http2_budget.hpp"
+#include "core/http/http2_error.hpp"
+#include "core/http/http2_head.hpp"
+
+struct nghttp2_session;
+
+namespace tulle {
+
+struct Http2LiveTag {};
+struct Http2QueueTag {};
+
+// The wire half of a stream: what HTTP/2 must know about it and handlers must not.
+struct Http2Stream final : Pooled<Http2Stream>, ListNode<Http2LiveTag>, ListNode<Http2QueueTag> {
+  Stream* stream = nullptr;       // null when the request was refused by us
+  int32_t id = 0;                 // 0: a client stream that is not on the wire yet
+  uint32_t window = 0;            // what we let the peer send
+  uint32_t drained = 0;           // taken by the handler since drain_began
+  Instant drain_began;
+  uint64_t body_sent = 0;
+  bool submitted = false;         // nghttp2 has our head
+  bool deferred = false;          // nghttp2 waits for more of our body
+  bool bodiless = false;          // the answer to HEAD, 204, 304: what a handler sends is dropped
+  bool head_request = false;
+  bool protocol_switch = false;   // extended CONNECT
+  bool head_complete = false;     // the peer's final head is here; what follows are trailers
+  bool remote_ended = false;      // the peer has sent END_STREAM
+  bool local_ended = false;       // we have sent END_STREAM
+  bool reset_by_us = false;       // asked for by our side, so not the peer's fault
+  bool handed_out = false;        // somebody holds, or held, a StreamRef
+  std::optional<Http2Error> peer_reset;
+  std::optional<Error> reason;    // why we reset it, when that is more than "protocol error"
+};
+
+class Http2Codec final : public Codec {
+ public:
+  Http2Codec(Role role, const HttpLimits& limits, std::string_view scheme);
+  ~Http2Codec() override;
+
+  Result<void> read(ByteView wire, Instant now) override;
+  void end_of_input(const std::optional<Error>& why) override;
+  void write(Bytes& wire, size_t limit) override;
+  bool wants_write() const override;
+  Stream* accept() override;
+  Stream* open() override;
+  size_t open_streams() const override { return open_; }
+  size_t stream_limit() const override;
+  void retire() override;
+  bool wants_read() const override { return life_ != Life::over; }
+  bool finished() const override;
+  Waiting waiting() const override;
+  Version version() const override { return Version::http2; }
+  DirtyStreams& dirty() override { return dirty_; }
+  bool probe() override;
+  bool probe_pending() const override { return probe_pending_; }
+  void timed_out(Waiting what) override;
+
+ private:
+  friend struct Http2Callbacks;
+  friend struct Http2BodySource;
+
+  // serving -> retiring -> ending -> over; each step may be skipped.
+  enum class Life : uint8_t {
+    serving,
+    retiring,  // nothing new; what runs goes on
+    ending,    // every stream has failed; the last GOAWAY is to be sent
+    over,      // nothing will be read or written
+  };
+
+  bool server() const { return role_ == Role::server; }
+  Origin peer_origin() const { return server() ? Origin::downstream : Origin::upstream; }
+
+  // http2_session.cpp
+  void make_session();
+  void submit_preface();
+  void set_user_pointer(int32_t id, Http2Stream* stream);
+  Http2Stream* find(int32_t id) const;
+
+  // http2_receive.cpp: what nghttp2 reports while reading. False: stop, the connection is ending.
+  bool frame_begun(uint8_t type, bool ack);
+  bool head_begun(int32_t id, bool new_request, bool whole);   // false: refuse the stream
+  bool field_arrived(std::string_view name, std::string_view value);  // false: stream was reset
+  void head_invalid();
+  void head_ended(bool end_stream);
+  void request_ended(Http2Stream& s, bool end_stream);
+  void response_ended(Http2Stream& s, bool end_stream);
+  void trailers_ended(Http2Stream& s);
+  void refuse(Http2Stream& s, Code why);
+  void break_stream(Http2Stream& s, Http2Error code, Code why, const char* detail);
+  void body_arrived(int32_t id, ByteView bytes);
+  void data_ended(int32_t id, size_t payload, bool end_stream);
+  void remote_end(Http2Stream& s);
+  void reset_arrived(int32_t id, Http2Error code);
+  void ping_answered(ByteView opaque);
+  void goaway_arrived();
+  void stream_closed(int32_t id, Http2Error code);
+  void fail_closed(Http2Stream& s, Http2Error code);
+  bool within_budget();
+  Error name_failure(int library_error);
+
+  // http2_send.cpp
+  void depart(Http2Stream& s);
+  void give_credit(Http2Stream& s);
+  void grow_window(Http2Stream& s);
+  void submit_interims(Http2Stream& s);
+  void submit_head(Http2Stream& s);
+  void submit_request(Http2Stream& s, const Head& head, bool whole);
+  void submit_response(Http2Stream& s, const Head& head, bool whole);
+  void submit_refusal(int32_t id, Code why);
+  void submit_trailers(Http2Stream& s);
+  void drop_unwanted_body(Http2Stream& s);
+  void reset(Http2Stream& s, Http2Error code);
+  void hold(Http2Stream& s);
+  void append_body(Http2Stream& s, ByteView frame_head, size_t length);
+  bool enough_written() const;
+  void frame_with_end_sent(int32_t id);
+  void reset_sent(int32_t id, Http2Error code);
+  void goaway_sent(Http2Error code);
+
+  // http2_codec.cpp
+  Http2Stream& add_stream(int32_t id);
+  Http2Stream* wire_half(Stream& stream) const;
+  void close(Http2Stream& s);
+  void fail_all(const Error& error);
+  void end(Http2Error code, const Error& error);
+  void submit_last_goaway();
+  void give_up(Http2Error code, Code why, const char* detail);  // from a callback; read() ends it
+
+  const HttpLimits limits_;
+  const Role role_;
+  const std::string_view scheme_;
+  nghttp2_session* session_ = nullptr;
+  DirtyStreams dirty_;
+  List<Http2Stream, Http2LiveTag> live_;
+  List<Http2Stream, Http2QueueTag> queue_;   // server: to be accepted; client: held until SETTINGS
+  size_t open_ = 0;
+
+  MisbehaviourBudget budget_;
+  Http2HeadReader reader_;
+  Http2Stream* reading_ = nullptr;           // whose header block is arriving
+  bool in_header_block_ = false;
+  bool whole_block_ = false;                 // it ends with the frame it began in
+  size_t continuations_ = 0;
+  Instant now_;
+
+  Bytes* wire_ = nullptr;                    // only during write()
+  size_t wire_end_ = 0;
+
+  Life life_ = Life::serving;
+  std::optional<Error> failure_;             // why the connection ends
+  Http2Error failure_code_ = Http2Error::no_error;
+  bool settings_received_ = false;
+  bool goaway_received_ = false;
+  bool last_goaway_due_ = false;
+  bool last_goaway_submitted_ = false;
+  bool probe_pending_ = false;
+  bool drain_ping_pending_ = false;
+};
+
+}  // namespace tulle

@@ -1,0 +1,172 @@
+#include "core/http/http2_head.hpp"
+
+#include "core/http/http2_rules.hpp"
+#include "core/http/stream.hpp"
+
+namespace tulle {
+namespace {
+
+constexpr size_t kFieldOverhead = 32;  // RFC 9113, 6.5.2
+
+bool is_continue(std::string_view expectation) {
+  static constexpr std::string_view kWord = "100-continue";
+  if (expectation.size() != kWord.size()) return false;
+  for (size_t i = 0; i < kWord.size(); ++i) {
+    const char c = expectation[i];
+    if ((c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c) != kWord[i]) return false;
+  }
+  return true;
+}
+
+void assign_lower(std::string& to, std::string_view from) {
+  to.assign(from);
+  for (char& c : to) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
+  }
+}
+
+}  // namespace
+
+void Http2HeadReader::begin(Kind kind, Stream& stream) {
+  kind_ = kind;
+  stream_ = &stream;
+  head_ = kind == Kind::request ? &stream.arriving_head() : nullptr;
+  fields_ = kind == Kind::request    ? &head_->fields
+            : kind == Kind::trailers ? &stream.arriving_trailers()
+                                     : nullptr;
+  cookies_.clear();
+  host_.clear();
+  weight_ = count_ = 0;
+  max_weight_ = kind == Kind::trailers ? limits_.trailer_weight : limits_.head_weight;
+  max_count_ = kind == Kind::trailers ? limits_.trailer_fields : limits_.head_fields;
+  too_large_ = path_too_long_ = interim_ = false;
+}
+
+bool Http2HeadReader::add(std::string_view name, std::string_view value) {
+  weight_ += name.size() + value.size() + kFieldOverhead;
+  // Pseudo-header fields weigh, but the limit on fields is about those a handler sees.
+  const bool pseudo = !name.empty() && name.front() == ':';
+  if (!pseudo) ++count_;
+  too_large_ |= weight_ > max_weight_ || count_ > max_count_;
+  if (too_large_) return true;
+  if (pseudo) return add_pseudo(name, value);
+
+  const FieldId id = field_id(name);
+  if (kind_ == Kind::trailers && is_framing_field(id)) return false;
+  switch (id) {
+    case FieldId::cookie:
+      if (kind_ == Kind::request) {
+        add_cookie(value);
+        return true;
+      }
+      break;
+    case FieldId::host:
+      host_.assign(value);
+      return true;
+    case FieldId::http2_settings:
+      return true;
+    case FieldId::content_length: {
+      const std::optional<uint64_t> length = parse_content_length(value);
+      if (head_ != nullptr) head_->content_length = length;
+      return length.has_value();
+    }
+    case FieldId::expect:
+      if (kind_ == Kind::request) head_->expects_continue = is_continue(value);
+      break;
+    default: break;
+  }
+  if (fields_ == nullptr) return true;
+  if (id != FieldId::unknown) {
+    fields_->add(id, value);
+  } else {
+    fields_->add(name, value);
+  }
+  return true;
+}
+
+bool Http2HeadReader::add_pseudo(std::string_view name, std::string_view value) {
+  switch (kind_) {
+    case Kind::request: return add_request_pseudo(name, value);
+    case Kind::response: return name == ":status" && add_status(value);
+    default: return false;
+  }
+}
+
+bool Http2HeadReader::add_request_pseudo(std::string_view name, std::string_view value) {
+  Head& head = *head_;
+  if (name == ":path") {
+    path_too_long_ = value.size() > limits_.request_line;
+    if (!path_too_long_) head.path.assign(value);
+  } else if (name == ":method") {
+    head.method_text.assign(value);
+    head.method = method_of(value);
+  } else if (name == ":authority") {
+    head.authority.assign(value);
+  } else if (name == ":scheme") {
+    head.scheme.assign(canonical_scheme(value));
+  } else if (name == ":protocol") {
+    assign_lower(head.protocol, value);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+// The status comes first and says whether this is the answer or news on the way to it.
+bool Http2HeadReader::add_status(std::string_view value) {
+  const std::optional<int> status = parse_status(value);
+  if (!status || *status == 101) return false;
+  interim_ = *status < 200;
+  head_ = interim_ ? stream_->arriving_interim() : &stream_->arriving_head();
+  if (head_ == nullptr) return true;  // too many 1xx are waiting: this one is dropped
+  head_->status = *status;
+  fields_ = &head_->fields;
+  return true;
+}
+
+void Http2HeadReader::add_cookie(std::string_view crumb) {
+  if (!cookies_.empty()) cookies_.append("; ");
+  cookies_.append(crumb);
+}
+
+std::optional<Code> Http2HeadReader::finish() {
+  const Kind kind = kind_;
+  kind_ = Kind::none;
+  if (too_large_) return Code::header_too_large;
+  if (head_ != nullptr) head_->version = Version::http2;
+  return kind == Kind::request ? finish_request() : std::nullopt;
+}
+
+std::optional<Code> Http2HeadReader::finish_request() {
+  Head& head = *head_;
+  if (path_too_long_) return Code::uri_too_long;
+  if (!cookies_.empty()) head.fields.add(FieldId::cookie, cookies_);
+  if (head.authority.empty()) {
+    head.authority.assign(host_);
+  } else if (!host_.empty() && !same_authority(host_, head.authority, scheme_)) {
+    return Code::bad_request;
+  }
+  if (!is_authority(head.authority)) return Code::bad_request;
+  if (!host_.empty() && !is_authority(host_)) return Code::bad_request;
+  if (!target_is_valid()) return Code::bad_request;
+  if (!head.protocol.empty()) {
+    // Extended CONNECT is HTTP/2's spelling of Upgrade; the neutral form is a GET that wants a
+    // protocol (RFC 8441), so that HTTP/1 and HTTP/2 meet without anyone translating.
+    head.method = Method::get;
+    head.method_text.assign("GET");
+  }
+  return std::nullopt;
+}
+
+bool Http2HeadReader::target_is_valid() const {
+  Head& head = *head_;
+  if (head.method == Method::connect && head.protocol.empty()) {
+    head.scheme.assign(scheme_);
+    return true;  // nghttp2 has seen to it that there is neither :scheme nor :path
+  }
+  if (head.scheme != scheme_) return false;
+  if (!is_request_path(head.path)) return false;
+  return head.path != "*" || head.method == Method::options;
+}
+
+}  // namespace tulle

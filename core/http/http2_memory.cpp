@@ -1,0 +1,80 @@
+#include "core/http/http2_memory.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+namespace tulle {
+
+// What stands in front of every block. Its size keeps the payload aligned for anything.
+struct alignas(std::max_align_t) Http2Memory::Block {
+  Block* next;
+  size_t capacity;
+};
+
+Http2Memory& Http2Memory::of_thread() {
+  static thread_local Http2Memory memory;
+  return memory;
+}
+
+Http2Memory::~Http2Memory() {
+  for (Block* block : free_) {
+    while (block != nullptr) std::free(std::exchange(block, block->next));
+  }
+}
+
+// Running out of memory is reported as null: nghttp2 turns it into an error of the connection.
+void* Http2Memory::allocate(size_t size) {
+  const size_t rank = size == 0 ? 0 : (size - 1) / kStep;
+  Block* block = nullptr;
+  if (rank >= kClasses) {
+    if (size > SIZE_MAX - sizeof(Block)) return nullptr;
+    block = static_cast<Block*>(std::malloc(sizeof(Block) + size));
+    if (block == nullptr) return nullptr;
+    block->capacity = size;
+    return block + 1;
+  }
+  const size_t capacity = (rank + 1) * kStep;
+  if (free_[rank] != nullptr) {
+    block = std::exchange(free_[rank], free_[rank]->next);
+    bytes_kept_ -= capacity;
+  } else {
+    block = static_cast<Block*>(std::malloc(sizeof(Block) + capacity));
+    if (block == nullptr) return nullptr;
+    block->capacity = capacity;
+  }
+  return block + 1;
+}
+
+void* Http2Memory::allocate_zeroed(size_t count, size_t size) {
+  if (size != 0 && count > SIZE_MAX / size) return nullptr;
+  void* memory = allocate(count * size);
+  if (memory != nullptr) std::memset(memory, 0, count * size);
+  return memory;
+}
+
+void* Http2Memory::reallocate(void* memory, size_t size) {
+  if (memory == nullptr) return allocate(size);
+  const size_t capacity = (static_cast<Block*>(memory) - 1)->capacity;
+  if (size <= capacity) return memory;
+  void* bigger = allocate(size);
+  if (bigger == nullptr) return nullptr;
+  std::memcpy(bigger, memory, capacity);
+  release(memory);
+  return bigger;
+}
+
+void Http2Memory::release(void* memory) {
+  if (memory == nullptr) return;
+  Block* block = static_cast<Block*>(memory) - 1;
+  const size_t rank = (block->capacity - 1) / kStep;
+  if (rank >= kClasses || bytes_kept_ + block->capacity > kKeep) {
+    std::free(block);
+    return;
+  }
+  block->next = std::exchange(free_[rank], block);
+  bytes_kept_ += block->capacity;
+}
+
+}  // namespace tulle

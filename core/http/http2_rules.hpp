@@ -1,0 +1,39 @@
+// http2_rules: what one field of an HTTP/2 head may look like. Pure functions, no state.
+//
+// nghttp2 checks names, tokens, order and counts of pseudo-header fields. It lets through what has
+// made proxies disagree with the servers behind them; that is refused here.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "core/http/fields.hpp"
+
+namespace tulle {
+
+// "/..." or "*"; visible ASCII without '#' (a fragment is never sent) and '\' (which some servers
+// read as '/').
+bool is_request_path(std::string_view path);
+
+// host[:port] or [v6][:port]: no user information, no list, port digits only.
+bool is_authority(std::string_view authority);
+
+// Whether two authorities name the same thing: case, one trailing dot and the default port of the
+// scheme do not count.
+bool same_authority(std::string_view a, std::string_view b, std::string_view scheme);
+
+// "http" or "https" in lower case; empty for anything else.
+std::string_view canonical_scheme(std::string_view scheme);
+
+// 100 to 599 in three digits.
+std::optional<int> parse_status(std::string_view text);
+
+// Digits only, below 2^63.
+std::optional<uint64_t> parse_content_length(std::string_view text);
+
+// Connection-specific fields, which have no meaning in HTTP/2 (RFC 9113, 8.2.2). Also `host`, which
+// travels as :authority, and content-length, which the codec writes itself. None may be a trailer.
+bool is_framing_field(FieldId id);
+
+}  // namespace tulle

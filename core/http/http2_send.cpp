@@ -1,0 +1,383 @@
+// The departing half of the codec: what handlers have left in streams becomes frames.
+
+#include <nghttp2/nghttp2.h>
+
+#include <algorithm>
+#include <charconv>
+#include <vector>
+
+#include "core/http/http2_codec.hpp"
+#include "core/http/http2_rules.hpp"
+#include "core/http/reply.hpp"
+
+namespace tulle {
+namespace {
+
+// A body this small is copied behind its frame header: one contiguous piece is cheaper to encrypt
+// and to write than three.
+constexpr size_t kCopyBelow = 2048;
+
+// A handler that takes a whole window within this time is kept waiting by the window.
+constexpr Duration kQuickDrain = 250ms;
+
+constexpr size_t kShortCookie = 20;
+
+enum class Copy : bool { no, yes };
+
+// The fields of one head in the form nghttp2 wants. One per thread, because nghttp2 copies the
+// array (not the text) while it is submitted.
+class FieldArray {
+ public:
+  static FieldArray& empty_one() {
+    static thread_local FieldArray array;
+    array.fields_.clear();
+    return array;
+  }
+
+  void add(std::string_view name, std::string_view value, uint8_t more_flags = 0,
+           Copy copy = Copy::no) {
+    uint8_t flags = static_cast<uint8_t>(NGHTTP2_NV_FLAG_NO_COPY_NAME | more_flags);
+    if (copy == Copy::no) flags |= NGHTTP2_NV_FLAG_NO_COPY_VALUE;
+    fields_.push_back({bytes(name), bytes(value), name.size(), value.size(), flags});
+  }
+  void add_number(std::string_view name, uint64_t number) {
+    char* const end = std::to_chars(digits_, digits_ + sizeof(digits_), number).ptr;
+    add(name, {digits_, static_cast<size_t>(end - digits_)}, 0, Copy::yes);
+  }
+  void add_all(const Fields& fields, Copy copy = Copy::no) {
+    for (const Fields::Field field : fields) {
+      if (!is_wanted(field)) continue;
+      add(field.name, field.value, flags_of(field), copy);
+      if (copy == Copy::yes) fields_.back().flags &= ~NGHTTP2_NV_FLAG_NO_COPY_NAME;
+    }
+  }
+  const nghttp2_nv* data() const { return fields_.data(); }
+  size_t size() const { return fields_.size(); }
+
+ private:
+  static uint8_t* bytes(std::string_view text) {
+    return reinterpret_cast<uint8_t*>(const_cast<char*>(text.data()));
+  }
+
+  // Handlers write neutral heads; what belongs to one HTTP/1 connection must not get out here.
+  static bool is_wanted(const Fields::Field& field) {
+    if (field.id == FieldId::unknown) return true;
+    if (field.id == FieldId::te) return field.value == "trailers";
+    return !is_framing_field(field.id);
+  }
+
+  // Secrets stay out of the compression table, where they could be guessed (RFC 7541, 7.1.3).
+  static uint8_t flags_of(const Fields::Field& field) {
+    switch (field.id) {
+      case FieldId::authorization:
+      case FieldId::proxy_authorization: return NGHTTP2_NV_FLAG_NO_INDEX;
+      case FieldId::cookie:
+        return field.value.size() < kShortCookie ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE;
+      default: return NGHTTP2_NV_FLAG_NONE;
+    }
+  }
+
+  std::vector<nghttp2_nv> fields_;
+  char digits_[20];
+};
+
+}  // namespace
+
+// Where nghttp2 asks for a body. The payload itself does not pass through nghttp2: append_body()
+// moves it.
+struct Http2BodySource {
+  static ssize_t read(nghttp2_session*, int32_t, uint8_t*, size_t max, uint32_t* flags,
+                      nghttp2_data_source* source, void* user) {
+    auto& codec = *static_cast<Http2Codec*>(user);
+    auto& s = *static_cast<Http2Stream*>(source->ptr);
+    Stream& stream = *s.stream;
+    const size_t queued = stream.departing_body().size();
+    if (queued == 0 && !stream.finished()) {
+      s.deferred = true;
+      return NGHTTP2_ERR_DEFERRED;
+    }
+    const size_t length = std::min(max, queued);
+    const bool last = stream.finished() && length == queued;
+    if (!fits_declared_length(s, length, last)) {
+      s.reset_by_us = true;
+      s.reason = Error{Code::internal, Origin::local, "the body does not have its declared length"};
+      return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    }
+    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+    if (last) {
+      *flags |= NGHTTP2_DATA_FLAG_EOF;
+      if (!stream.departing_trailers().empty()) {
+        *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+        codec.submit_trailers(s);
+      }
+    }
+    return static_cast<ssize_t>(length);
+  }
+
+  // A peer would take a body of another length for an attack, and rightly.
+  static bool fits_declared_length(const Http2Stream& s, size_t length, bool last) {
+    const std::optional<uint64_t>& declared = s.stream->departing_head()->content_length;
+    if (!declared) return true;
+    const uint64_t total = s.body_sent + length;
+    return last ? total == *declared : total <= *declared;
+  }
+
+  static nghttp2_data_provider of(Http2Stream& s) {
+    nghttp2_data_provider provider{};
+    provider.source.ptr = &s;
+    provider.read_callback = &read;
+    return provider;
+  }
+};
+
+// ---- writing ---------------------------------------------------------------------------------
+
+bool Http2Codec::wants_write() const {
+  if (life_ == Life::over) return !dirty_.list.empty();
+  if (nghttp2_session_want_write(session_) != 0) return true;
+  if (life_ == Life::ending) return false;
+  if (last_goaway_due_ || !dirty_.list.empty()) return true;
+  return !server() && settings_received_ && !queue_.empty();
+}
+
+void Http2Codec::write(Bytes& wire, size_t limit) {
+  while (Stream* stream = dirty_.take()) {
+    if (Http2Stream* s = wire_half(*stream)) depart(*s);
+  }
+  if (life_ == Life::over) return;
+  if (!server() && settings_received_) {
+    while (Http2Stream* s = queue_.pop_front()) depart(*s);
+  }
+  if (std::exchange(last_goaway_due_, false)) submit_last_goaway();
+
+  wire_ = &wire;
+  wire_end_ = wire.size() + std::max<size_t>(limit, 1);
+  while (!enough_written()) {
+    const uint8_t* frame = nullptr;
+    const ssize_t size = nghttp2_session_mem_send(session_, &frame);
+    if (size <= 0) {
+      if (size < 0) give_up(Http2Error::internal_error, Code::internal, nghttp2_strerror(static_cast<int>(size)));
+      break;
+    }
+    wire.append(ByteView(reinterpret_cast<const char*>(frame), static_cast<size_t>(size)));
+  }
+  wire_ = nullptr;
+  if (failure_ && life_ != Life::ending) end(failure_code_, *failure_);
+}
+
+bool Http2Codec::enough_written() const { return wire_->size() >= wire_end_; }
+
+// The handler has done something. Looks at what there is; a call too many does no harm.
+void Http2Codec::depart(Http2Stream& s) {
+  Stream& stream = *s.stream;
+  if (stream.cancelled()) {
+    return reset(s, s.local_ended && server() ? Http2Error::no_error
+                                              : reset_code(*stream.cancelled()));
+  }
+  if (stream.released() && s.local_ended) return reset(s, Http2Error::no_error);
+  give_credit(s);
+  submit_interims(s);
+  if (!s.submitted) {
+    if (stream.departing_head() == nullptr) return;
+    return submit_head(s);
+  }
+  if (s.bodiless) return drop_unwanted_body(s);
+  if (s.deferred && (!stream.departing_body().empty() || stream.finished())) {
+    s.deferred = false;
+    nghttp2_session_resume_data(session_, s.id);
+  }
+}
+
+// ---- heads -----------------------------------------------------------------------------------
+
+// Copied, because the stream forgets an interim head as soon as it is taken.
+void Http2Codec::submit_interims(Http2Stream& s) {
+  while (const Head* head = s.stream->departing_interim()) {
+    FieldArray& fields = FieldArray::empty_one();
+    fields.add_number(":status", static_cast<uint64_t>(head->status));
+    fields.add_all(head->fields, Copy::yes);
+    if (!s.submitted && head->status != 101) {
+      nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, s.id, nullptr, fields.data(),
+                             fields.size(), nullptr);
+    }
+    s.stream->interim_departed();
+  }
+}
+
+void Http2Codec::submit_head(Http2Stream& s) {
+  Stream& stream = *s.stream;
+  const Head& head = *stream.departing_head();
+  const bool nothing_follows = stream.departing_end() && stream.departing_trailers().empty();
+  const bool whole = head.ended || nothing_follows;
+  if (server()) {
+    submit_response(s, head, whole);
+  } else {
+    submit_request(s, head, whole);
+  }
+}
+
+void Http2Codec::submit_request(Http2Stream& s, const Head& head, bool whole) {
+  const bool switches = !head.protocol.empty();
+  if (switches) {
+    if (!settings_received_) return hold(s);  // only they say whether it is possible
+    if (nghttp2_session_get_remote_settings(session_, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 0) {
+      s.stream->fail({Code::not_implemented, Origin::upstream, "the peer switches no protocols"});
+      return close(s);
+    }
+  }
+  FieldArray& fields = FieldArray::empty_one();
+  fields.add(":method", switches ? std::string_view("CONNECT") : head.method_text);
+  if (head.method != Method::connect || switches) {
+    fields.add(":scheme", scheme_);
+    fields.add(":path", head.path);
+  }
+  if (!head.authority.empty()) fields.add(":authority", head.authority);
+  if (switches) fields.add(":protocol", head.protocol);
+  fields.add_all(head.fields);
+  if (head.content_length && !switches) fields.add_number("content-length", *head.content_length);
+
+  const nghttp2_data_provider body = Http2BodySource::of(s);
+  const int32_t id = nghttp2_submit_request(session_, nullptr, fields.data(), fields.size(),
+                                            whole ? nullptr : &body, &s);
+  if (id < 0) {
+    s.stream->fail({Code::refused_stream, Origin::local, nghttp2_strerror(id)});
+    return close(s);
+  }
+  s.id = s.stream->wire_id = id;
+  s.submitted = true;
+  s.head_request = head.method == Method::head;
+  s.protocol_switch = switches;
+  s.stream->mark_head_departed();
+}
+
+void Http2Codec::submit_response(Http2Stream& s, const Head& head, bool whole) {
+  int status = head.status;
+  if (status == 101) {
+    if (!s.protocol_switch) {
+      s.reason = Error{Code::internal, Origin::local, "101 without a request to switch"};
+      return reset(s, Http2Error::internal_error);
+    }
+    status = 200;
+  }
+  s.bodiless = s.head_request || status == 204 || status == 304;
+  whole = whole || s.bodiless;
+  FieldArray& fields = FieldArray::empty_one();
+  fields.add_number(":status", static_cast<uint64_t>(status));
+  fields.add_all(head.fields);
+  if (head.content_length && status != 204 && !s.protocol_switch) {
+    fields.add_number("content-length", *head.content_length);
+  }
+  const nghttp2_data_provider body = Http2BodySource::of(s);
+  nghttp2_submit_response(session_, s.id, fields.data(), fields.size(), whole ? nullptr : &body);
+  s.submitted = true;
+  s.stream->mark_head_departed();
+  if (s.bodiless) drop_unwanted_body(s);
+}
+
+// An answer of the codec itself: like every answer of ours it says what it is.
+void Http2Codec::submit_refusal(int32_t id, Code why) {
+  FieldArray& fields = FieldArray::empty_one();
+  fields.add_number(":status", static_cast<uint64_t>(http_status(why)));
+  fields.add("content-length", "0");
+  fields.add(field_name(FieldId::tulle_error), to_string(why));
+  nghttp2_submit_response(session_, id, fields.data(), fields.size(), nullptr);
+}
+
+void Http2Codec::submit_trailers(Http2Stream& s) {
+  FieldArray& fields = FieldArray::empty_one();
+  fields.add_all(s.stream->departing_trailers());
+  nghttp2_submit_trailer(session_, s.id, fields.data(), fields.size());
+}
+
+// A proxied answer to HEAD may come with bytes; they are not part of this one.
+void Http2Codec::drop_unwanted_body(Http2Stream& s) {
+  Bytes& body = s.stream->departing_body();
+  const size_t size = body.size();
+  body.clear();
+  if (size > 0) s.stream->body_departed(size);
+}
+
+// Waits for the peer's SETTINGS.
+void Http2Codec::hold(Http2Stream& s) {
+  if (!static_cast<ListNode<Http2QueueTag>&>(s).linked()) queue_.push_back(s);
+}
+
+// ---- bodies ----------------------------------------------------------------------------------
+
+void Http2Codec::append_body(Http2Stream& s, ByteView frame_head, size_t length) {
+  Bytes& body = s.stream->departing_body();
+  wire_->append(frame_head);
+  if (length < kCopyBelow) {
+    for (size_t left = length; left > 0;) {
+      const ByteView piece = body.front().substr(0, left);
+      left -= piece.size();
+      wire_->append(piece);
+      body.drop(piece.size());
+    }
+  } else {
+    wire_->append(body.take(length));
+  }
+  s.body_sent += length;
+  s.stream->body_departed(length);
+}
+
+// ---- flow control ----------------------------------------------------------------------------
+
+// nghttp2 sends the WINDOW_UPDATE once half the window is due.
+void Http2Codec::give_credit(Http2Stream& s) {
+  const size_t taken = s.stream->take_credit();
+  if (taken == 0 || s.remote_ended) return;
+  s.drained += static_cast<uint32_t>(taken);
+  if (s.drained >= s.window) grow_window(s);
+  nghttp2_session_consume_stream(session_, s.id, taken);
+}
+
+void Http2Codec::grow_window(Http2Stream& s) {
+  const bool quick = now_ - s.drain_began <= kQuickDrain;
+  s.drained = 0;
+  s.drain_began = now_;
+  if (!quick || s.window >= limits_.stream_window_max) return;
+  s.window = std::min(2 * s.window, limits_.stream_window_max);
+  nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, s.id,
+                                        static_cast<int32_t>(s.window));
+  s.stream->set_credit_step(s.window / 2);
+}
+
+// ---- what was sent ---------------------------------------------------------------------------
+
+void Http2Codec::frame_with_end_sent(int32_t id) {
+  Http2Stream* s = find(id);
+  if (s == nullptr) return;
+  s->local_ended = true;
+  // Nobody will read the rest of the request: say so instead of letting the peer run into a closed
+  // window (RFC 9113, 8.1).
+  const bool unread = server() && !s->remote_ended;
+  if (unread && (s->stream == nullptr || s->stream->released())) reset(*s, Http2Error::no_error);
+  if (s->stream != nullptr) s->stream->mark_departed();
+}
+
+void Http2Codec::reset(Http2Stream& s, Http2Error code) {
+  if (s.id == 0) return close(s);
+  if (s.reset_by_us) return;
+  s.reset_by_us = true;
+  nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, s.id, static_cast<uint32_t>(code));
+}
+
+// What a handler wanted is free. The rest was provoked, and provoking resets is an attack as old as
+// sending them.
+void Http2Codec::reset_sent(int32_t id, Http2Error code) {
+  const Http2Stream* s = find(id);
+  if (s != nullptr ? s->reset_by_us : code == Http2Error::no_error) return;
+  budget_.charge(MisbehaviourBudget::kReset);
+  within_budget();
+}
+
+// nghttp2 has found a connection error by itself.
+void Http2Codec::goaway_sent(Http2Error code) {
+  if (code == Http2Error::no_error || failure_ || life_ == Life::ending) return;
+  failure_code_ = code;
+  failure_ = Error{server() ? Code::protocol_error : Code::upstream_protocol_error, peer_origin(),
+                   "connection error: " + std::string(to_string(code))};
+}
+
+}  // namespace tulle
