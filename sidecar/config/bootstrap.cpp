@@ -1,11 +1,8 @@
 #include "sidecar/config/bootstrap.hpp"
 
-#include <cerrno>
-#include <cstring>
-#include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
+#include "sidecar/config/read_file.hpp"
 #include "sidecar/config/resource_json.hpp"
 #include "sidecar/config/strict_json.hpp"
 
@@ -146,15 +143,11 @@ BootstrapRead read_bootstrap(std::string_view text) {
 }
 
 BootstrapRead read_bootstrap_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream contents;
-  if (file) contents << file.rdbuf();
-  if (!file || contents.fail()) {
-    BootstrapRead read;
-    Place(read.problems, "").unreadable("cannot read " + path + ": " + std::strerror(errno));
-    return read;
-  }
-  return read_bootstrap(contents.str());
+  const Result<std::string> contents = read_file(path);
+  if (contents) return read_bootstrap(*contents);
+  BootstrapRead read;
+  Place(read.problems, "").unreadable("cannot read " + contents.error().detail);
+  return read;
 }
 
 }  // namespace tulle::config

@@ -28,14 +28,16 @@ struct Identity {
 struct Materials {
   std::optional<Identity> identity;
   std::map<std::string, std::string, std::less<>> files;  // path -> contents
+  // False: something could not be read, which has been reported; compile() adds nothing to it.
+  bool complete = true;
 };
 
 struct FileUse {
   std::string path;
-  Place place;  // the field that mentions it
+  Place place;  // the field that mentions it; reports into the list given to files_of()
 };
 
-// Every DataSource.filename in the resources. Places report into `problems`.
+// Every DataSource.filename in the resources, inside Any too.
 std::vector<FileUse> files_of(const xds::ResourceSet& resources, Problems& problems);
 
 // Reads the identity's files and all of files_of(). Missing and unreadable files, certificates that

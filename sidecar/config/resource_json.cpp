@@ -176,9 +176,14 @@ std::optional<xds::Resource> resource_from_json(std::string_view text, const std
   return resource;
 }
 
+std::unique_ptr<Message> parse_resource_message(const xds::Resource& resource) {
+  std::unique_ptr<Message> message = make_message(resource.type);
+  return message->ParseFromString(resource.bytes) ? std::move(message) : nullptr;
+}
+
 std::string resource_to_json(const xds::Resource& resource) {
-  const std::unique_ptr<Message> message = make_message(resource.type);
-  if (!message->ParseFromString(resource.bytes)) return "{}";
+  const std::unique_ptr<Message> message = parse_resource_message(resource);
+  if (message == nullptr) return "{}";
   redact_keys(*message);
   google::protobuf::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;

@@ -5,12 +5,17 @@
 // accepted, connect_timeout and connectTimeout.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "sidecar/config/problem.hpp"
 #include "xds/resource_set.hpp"
+
+namespace google::protobuf {
+class Message;
+}
 
 namespace tulle::config {
 
@@ -21,6 +26,9 @@ std::optional<xds::Resource> resource_from_json(std::string_view json, const std
 // Compact proto3 JSON with "@type", original field names. Private keys and passwords are replaced
 // by "<redacted>".
 std::string resource_to_json(const xds::Resource& resource);
+
+// The resource as a message of its type. Null: its bytes are not well formed.
+std::unique_ptr<google::protobuf::Message> parse_resource_message(const xds::Resource& resource);
 
 // `static_resources[2] Cluster "web"`, or without the origin when there is none.
 std::string title_of(const xds::Resource& resource);

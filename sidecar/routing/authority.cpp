@@ -30,7 +30,7 @@ SplitAuthority split_authority(std::string_view authority) {
 
 std::string_view default_port(std::string_view scheme) { return scheme == "https" ? "443" : "80"; }
 
-std::string canonical_domain(std::string_view domain) {
+std::string lower_case(std::string_view domain) {
   std::string lowered(domain);
   for (char& c : lowered) {
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');

@@ -16,7 +16,7 @@ SplitAuthority split_authority(std::string_view authority);
 std::string_view default_port(std::string_view scheme);
 
 // How domains are stored and compared: lower-case.
-std::string canonical_domain(std::string_view domain);
+std::string lower_case(std::string_view domain);
 
 // What is wrong with a virtual host's domain; empty when nothing is. At most one '*', first or
 // last, and no characters that cannot occur in an authority.

@@ -25,7 +25,7 @@ RouteTable::RouteTable(std::string name, std::vector<VirtualHost> hosts, bool ig
     : name_(std::move(name)), hosts_(std::move(hosts)), ignore_port_(ignore_port) {
   for (HostIndex i = 0; i < hosts_.size(); ++i) {
     for (const std::string& written : hosts_[i].domains) {
-      const std::string domain = canonical_domain(written);
+      const std::string domain = lower_case(written);
       if (domain == "*") {
         any_ = i;
       } else if (domain.starts_with('*')) {

@@ -1,0 +1,210 @@
+#include "sidecar/config/compile_context.hpp"
+
+#include <utility>
+
+#include "sidecar/config/resource_json.hpp"
+
+namespace tulle::config {
+
+namespace {
+
+xds::ContentHash hash_of(const TlsOptions& options, bool server, bool require_client,
+                         std::string_view server_name) {
+  xds::HashBuilder hash;
+  hash.add(server ? 1u : 0u).add(require_client ? 1u : 0u).add(server_name);
+  hash.add(options.certificate_pem).add(options.key_pem).add(options.trust_pem);
+  hash.add(options.cipher_suites).add(options.allow_tls12 ? 1u : 0u);
+  hash.add(options.peer_sans.size());
+  for (const SanMatcher& san : options.peer_sans) {
+    hash.add(static_cast<uint64_t>(san.type)).add(static_cast<uint64_t>(san.kind)).add(san.value);
+  }
+  hash.add(options.alpn.size());
+  for (const std::string& protocol : options.alpn) hash.add(protocol);
+  return hash.finish();
+}
+
+xds::ContentHash combined(const xds::ContentHash& own, const std::vector<Dependency>& uses) {
+  xds::HashBuilder hash;
+  hash.add(own);
+  for (const Dependency& use : uses) {
+    hash.add(static_cast<uint64_t>(use.kind)).add(use.name).add(use.hash);
+  }
+  return hash.finish();
+}
+
+}  // namespace
+
+CompileContext::CompileContext(const xds::ResourceSet& all, const Materials& files,
+                               const Snapshot* previous, Problems& list)
+    : resources_(all),
+      materials_(files),
+      previous_(previous != nullptr ? previous->cache.get() : nullptr),
+      problems_(list),
+      cluster_slots_(previous != nullptr ? previous->clusters.size() : 0) {
+  // A cluster keeps its index while it exists; new ones get indexes never used before.
+  for (const auto& [name, resource] : resources_.all(xds::ResourceType::cluster)) {
+    std::optional<ClusterIndex> index;
+    if (previous != nullptr) {
+      const auto kept = previous->cluster_names.find(name);
+      if (kept != previous->cluster_names.end()) index = kept->second;
+    }
+    if (!index) index = static_cast<ClusterIndex>(cluster_slots_++);
+    cluster_names_.emplace_hint(cluster_names_.end(), name, *index);
+  }
+}
+
+std::optional<ClusterIndex> CompileContext::cluster(std::string_view name) {
+  record(Dependency::Kind::cluster, name);
+  const auto found = cluster_names_.find(name);
+  return found == cluster_names_.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::shared_ptr<const routing::RouteTable> CompileContext::routes(std::string_view name) {
+  record(Dependency::Kind::routes, name);
+  const auto found = cache_.tables.find(name);
+  return found == cache_.tables.end() ? nullptr : found->second->node;
+}
+
+bool CompileContext::has_routes(std::string_view name) const {
+  return resources_.find(xds::ResourceType::route, name) != nullptr;
+}
+
+const xds::Resource* CompileContext::endpoints(std::string_view name) {
+  record(Dependency::Kind::endpoints, name);
+  return resources_.find(xds::ResourceType::endpoints, name);
+}
+
+const xds::Resource* CompileContext::secret(std::string_view name) {
+  record(Dependency::Kind::secret, name);
+  return resources_.find(xds::ResourceType::secret, name);
+}
+
+const std::string* CompileContext::file(std::string_view path) {
+  record(Dependency::Kind::file, path);
+  const auto found = materials_.files.find(path);
+  return found == materials_.files.end() ? nullptr : &found->second;
+}
+
+const Identity* CompileContext::identity() {
+  record(Dependency::Kind::identity, {});
+  return materials_.identity ? &*materials_.identity : nullptr;
+}
+
+xds::ContentHash CompileContext::current(Dependency::Kind kind, std::string_view name) {
+  const auto of_resource = [&](xds::ResourceType type) {
+    const xds::Resource* resource = resources_.find(type, name);
+    return resource != nullptr ? resource->hash : xds::ContentHash{};
+  };
+  switch (kind) {
+    case Dependency::Kind::cluster: {  // a route depends on the index, not on the content
+      const auto found = cluster_names_.find(name);
+      if (found == cluster_names_.end()) return {};
+      return {1, found->second};
+    }
+    case Dependency::Kind::routes: {
+      const auto found = cache_.tables.find(name);
+      return found == cache_.tables.end() ? xds::ContentHash{} : found->second->hash;
+    }
+    case Dependency::Kind::endpoints: return of_resource(xds::ResourceType::endpoints);
+    case Dependency::Kind::secret: return of_resource(xds::ResourceType::secret);
+    case Dependency::Kind::file: {
+      const auto known = file_hashes_.find(name);
+      if (known != file_hashes_.end()) return known->second;
+      const auto found = materials_.files.find(name);
+      const xds::ContentHash hash =
+          found == materials_.files.end() ? xds::ContentHash{} : xds::hash_of(found->second);
+      return file_hashes_.emplace(name, hash).first->second;
+    }
+    case Dependency::Kind::identity: {
+      if (!materials_.identity) return {};
+      if (!identity_hash_) {
+        const Identity& identity = *materials_.identity;
+        identity_hash_ = xds::HashBuilder()
+                             .add(identity.certificate_pem)
+                             .add(identity.key_pem)
+                             .add(identity.trust_pem)
+                             .finish();
+      }
+      return *identity_hash_;
+    }
+  }
+  return {};
+}
+
+void CompileContext::record(Dependency::Kind kind, std::string_view name) {
+  std::pair<Dependency::Kind, std::string> key(kind, name);
+  if (!uses_.contains(key)) uses_.emplace(std::move(key), current(kind, name));
+}
+
+Result<std::shared_ptr<const TlsContext>> CompileContext::tls(const xds::ContentHash& hash,
+                                                              const TlsOptions& options,
+                                                              bool server, bool require_client,
+                                                              const std::string& server_name) {
+  tls_used_ = hash;
+  const auto made = cache_.tls.find(hash);
+  if (made != cache_.tls.end()) return made->second;
+  if (previous_ != nullptr) {
+    const auto kept = previous_->tls.find(hash);
+    if (kept != previous_->tls.end()) {
+      return cache_.tls.emplace(hash, kept->second).first->second;
+    }
+  }
+  auto context = server ? TlsContext::server(options, require_client)
+                        : TlsContext::client(options, server_name);
+  if (context) cache_.tls.emplace(hash, *context);
+  return context;
+}
+
+Result<std::shared_ptr<const TlsContext>> CompileContext::server_tls(const TlsOptions& options,
+                                                                     bool require_client) {
+  return tls(hash_of(options, true, require_client, {}), options, true, require_client, {});
+}
+
+Result<std::shared_ptr<const TlsContext>> CompileContext::client_tls(
+    const TlsOptions& options, const std::string& server_name) {
+  return tls(hash_of(options, false, false, server_name), options, false, false, server_name);
+}
+
+void CompileContext::begin_node() {
+  uses_.clear();
+  tls_used_.reset();
+}
+
+template <class Node>
+std::shared_ptr<Record<Node>> CompileContext::end_node(const xds::Resource& resource) {
+  auto record = std::make_shared<Record<Node>>();
+  record->own = resource.hash;
+  record->uses.reserve(uses_.size());
+  for (auto& [key, hash] : uses_) record->uses.push_back({key.first, key.second, hash});
+  record->hash = combined(record->own, record->uses);
+  record->tls = tls_used_;
+  return record;
+}
+
+template <class Node>
+std::shared_ptr<const Record<Node>> CompileContext::reusable(
+    const Records<Node> CompileCache::* kind, const xds::Resource& resource) {
+  if (previous_ == nullptr) return nullptr;
+  const Records<Node>& records = previous_->*kind;
+  const auto found = records.find(resource.name);
+  if (found == records.end() || found->second->own != resource.hash) return nullptr;
+  for (const Dependency& use : found->second->uses) {
+    if (current(use.kind, use.name) != use.hash) return nullptr;
+  }
+  return found->second;
+}
+
+Place CompileContext::place_of(const xds::Resource& resource) const {
+  return Place(problems_, title_of(resource));
+}
+
+#define TULLE_FOR_NODE(Node)                                                                  \
+  template std::shared_ptr<Record<Node>> CompileContext::end_node<Node>(const xds::Resource&); \
+  template std::shared_ptr<const Record<Node>> CompileContext::reusable<Node>(                 \
+      const Records<Node> CompileCache::*, const xds::Resource&);
+TULLE_FOR_NODE(ListenerConfig)
+TULLE_FOR_NODE(routing::RouteTable)
+TULLE_FOR_NODE(ClusterConfig)
+#undef TULLE_FOR_NODE
+
+}  // namespace tulle::config

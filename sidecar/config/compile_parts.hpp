@@ -1,0 +1,69 @@
+// The steps of compile(), one per concept, each in its own compile_*.cpp.
+//
+// Every step reports what is wrong at the place it is given and then returns nothing; whether the
+// whole has compiled is decided by the list of problems alone. Protobuf types are declared only.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sidecar/config/compile_context.hpp"
+
+namespace envoy::config::core::v3 {
+class TransportSocket;
+}
+namespace envoy::config::endpoint::v3 {
+class ClusterLoadAssignment;
+}
+namespace envoy::config::route::v3 {
+class RouteConfiguration;
+class RouteMatch;
+}  // namespace envoy::config::route::v3
+namespace envoy::type::matcher::v3 {
+class StringMatcher;
+}
+
+namespace tulle::config {
+
+// Resources to nodes. Null: reported.
+std::shared_ptr<ListenerConfig> compile_listener(CompileContext& context,
+                                                 const xds::Resource& resource);
+std::shared_ptr<const routing::RouteTable> compile_route_resource(CompileContext& context,
+                                                                  const xds::Resource& resource);
+std::shared_ptr<ClusterConfig> compile_cluster(CompileContext& context,
+                                               const xds::Resource& resource);
+
+// Parts.
+std::shared_ptr<const routing::RouteTable> compile_routes(
+    CompileContext& context, const envoy::config::route::v3::RouteConfiguration& config,
+    const Place& place);
+
+routing::RouteMatch compile_route_match(const envoy::config::route::v3::RouteMatch& match,
+                                        const Place& place);
+
+// False: reported. `match` is then not to be used.
+bool compile_string_match(const envoy::type::matcher::v3::StringMatcher& matcher,
+                          routing::StringMatch& match, const Place& place);
+
+std::vector<EndpointConfig> compile_endpoints(
+    const envoy::config::endpoint::v3::ClusterLoadAssignment& assignment, const Place& place);
+
+struct ServerTls {
+  std::shared_ptr<const TlsContext> context;  // null: plaintext, or reported
+  bool verifies_clients = false;
+};
+ServerTls compile_server_socket(CompileContext& context,
+                                const envoy::config::core::v3::TransportSocket& socket,
+                                HttpOptions::Codec codec, const Place& place);
+
+struct ClientTls {
+  std::shared_ptr<const TlsContext> context;  // null: plaintext, or reported
+  std::string sni;
+};
+ClientTls compile_client_socket(CompileContext& context,
+                                const envoy::config::core::v3::TransportSocket& socket,
+                                UpstreamProtocol protocol, const Place& place);
+
+}  // namespace tulle::config
