@@ -3,6 +3,7 @@
 #include <nghttp2/nghttp2.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <vector>
 
@@ -31,6 +32,7 @@ class FieldArray {
   static FieldArray& empty_one() {
     static thread_local FieldArray array;
     array.fields_.clear();
+    array.used_digits_ = 0;
     return array;
   }
 
@@ -41,8 +43,11 @@ class FieldArray {
     fields_.push_back({bytes(name), bytes(value), name.size(), value.size(), flags});
   }
   void add_number(std::string_view name, uint64_t number) {
-    char* const end = std::to_chars(digits_, digits_ + sizeof(digits_), number).ptr;
-    add(name, {digits_, static_cast<size_t>(end - digits_)}, 0, Copy::yes);
+    // nghttp2 copies the text only when the whole array is submitted, so each number has its place.
+    char* const begin = digits_ + used_digits_;
+    char* const end = std::to_chars(begin, digits_ + sizeof(digits_), number).ptr;
+    used_digits_ = static_cast<size_t>(end - digits_);
+    add(name, {begin, static_cast<size_t>(end - begin)}, 0, Copy::yes);
   }
   void add_all(const Fields& fields, Copy copy = Copy::no) {
     for (const Fields::Field field : fields) {
@@ -78,7 +83,8 @@ class FieldArray {
   }
 
   std::vector<nghttp2_nv> fields_;
-  char digits_[20];
+  char digits_[40];  // two numbers: the status and a length
+  size_t used_digits_ = 0;
 };
 
 }  // namespace
