@@ -8,6 +8,10 @@ namespace {
 
 constexpr int kSlicesPerRun = 64;
 
+// What was written in pieces is read in one, as from a socket.
+constexpr size_t kReadBuffer = 64 * 1024;
+thread_local char read_buffer[kReadBuffer];
+
 }  // namespace
 
 MemoryStream::MemoryStream(Loop& loop, const MemoryStreamOptions& options, Origin peer_is)
@@ -131,10 +135,10 @@ void MemoryStream::run() {
 bool MemoryStream::deliver() {
   for (int i = 0; wanted_ && !inbox_.empty(); ++i) {
     if (i == kSlicesPerRun) return true;
-    const ByteView front = inbox_.front();
-    const Bytes part = inbox_.take(std::min(slice_, front.size()));
+    const size_t count = inbox_.copy_to(read_buffer, std::min(slice_, kReadBuffer));
+    inbox_.drop(count);
     if (peer_ != nullptr && !peer_->unsent_.empty()) peer_->flush_later();
-    reader_->on_bytes(part.front());
+    reader_->on_bytes(ByteView(read_buffer, count));
   }
   return false;
 }

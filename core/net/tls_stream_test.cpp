@@ -63,11 +63,10 @@ TEST(TlsStream, SmallRecordsAreHandedOverTogether) {
     pair.settle();
   }
   EXPECT_EQ(record_types(pair.client_sent).size(), 5u);
-  pair.server_wire->set_slice(SIZE_MAX);
   pair.server_wire->want_read(true);
   pair.settle();
   EXPECT_EQ(pair.server.text.size(), 50u);
-  EXPECT_LE(pair.server.pieces.size(), 2u);
+  EXPECT_EQ(pair.server.pieces.size(), 1u);
 }
 
 // A pause in the middle of what has arrived; nothing more comes from the peer, who waits for an
@@ -123,7 +122,6 @@ TEST(TlsStream, PauseAndResumeInTheSameTurn) {
   pair.open();
   pair.server.pause_after = 1;
   pair.client.send(pattern(100'000));
-  for (int i = 0; i < 50 && !pair.server.text.empty(); ++i) pair.clock.step();
   pair.settle();
   pair.server.stream->want_read(true);
   pair.server.stream->want_read(false);
