@@ -13,6 +13,10 @@ using Opaque = std::array<uint8_t, 8>;
 constexpr Opaque kProbe = {'t', 'u', 'l', 'l', 'e', '-', 'u', 'p'};
 constexpr Opaque kDrain = {'t', 'u', 'l', 'l', 'e', '-', 'b', 'y'};
 
+// How many streams a peer is taken to allow before it has said so: what RFC 9113 (6.5.2) recommends
+// at least. "Unlimited", which is what its silence means, would pile up a whole burst here.
+constexpr size_t kAssumedStreams = 100;
+
 constexpr size_t kUnacknowledgedWindow = 65535;  // what a peer may send before it knows ours
 
 bool same(ByteView a, const Opaque& b) { return std::equal(a.begin(), a.end(), b.begin(), b.end()); }
@@ -104,6 +108,7 @@ Stream* Http2Codec::open() {
 
 size_t Http2Codec::stream_limit() const {
   if (server()) return limits_.max_concurrent_streams;
+  if (!settings_received_) return kAssumedStreams;
   return nghttp2_session_get_remote_settings(session_, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
 }
 

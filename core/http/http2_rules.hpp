@@ -8,6 +8,7 @@
 #include <optional>
 #include <string_view>
 
+#include "core/http/authority.hpp"
 #include "core/http/fields.hpp"
 
 namespace tulle {
@@ -15,13 +16,6 @@ namespace tulle {
 // "/..." or "*"; visible ASCII without '#' (a fragment is never sent) and '\' (which some servers
 // read as '/').
 bool is_request_path(std::string_view path);
-
-// host[:port] or [v6][:port]: no user information, no list, port digits only.
-bool is_authority(std::string_view authority);
-
-// Whether two authorities name the same thing: case, one trailing dot and the default port of the
-// scheme do not count.
-bool same_authority(std::string_view a, std::string_view b, std::string_view scheme);
 
 // "http" or "https" in lower case; empty for anything else.
 std::string_view canonical_scheme(std::string_view scheme);

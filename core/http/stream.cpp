@@ -148,13 +148,14 @@ void Stream::send_head() {
 
 size_t Stream::room() const {
   if (over() || outbound_ended_) return 0;
+  if (codec_closed_) return outbound_limit_;
   if (outbound_.size() < outbound_limit_) return outbound_limit_ - outbound_.size();
   wants_room_ = true;
   return 0;
 }
 
 void Stream::send(Bytes&& body) {
-  if (over() || body.empty()) return body.clear();
+  if (over() || codec_closed_ || body.empty()) return body.clear();
   ASSERT(!outbound_ended_ && body.size() <= outbound_limit_ - outbound_.size());
   outbound_.append(std::move(body));
   mark_dirty();
@@ -263,7 +264,9 @@ void Stream::set_handler(std::unique_ptr<Task> handler) {
 
 void Stream::codec_closed() {
   codec_closed_ = true;
-  if (released_) recycle();
+  if (released_) return recycle();
+  outbound_.clear();
+  if (std::exchange(wants_room_, false)) wake_owner();
 }
 
 void Stream::discard() {

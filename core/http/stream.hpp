@@ -15,7 +15,8 @@
 // holder, hears nothing more, and is recycled the moment it is released.
 //
 // Once a stream has failed or was cancelled, send(), finish() and the like do nothing and room() is
-// zero; what had arrived before a failure may still be received.
+// zero; what had arrived before a failure may still be received. A client's answer may be complete
+// before its request: what is sent from then on is taken and dropped.
 #pragma once
 
 #include <array>
