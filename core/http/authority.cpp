@@ -1,0 +1,105 @@
+#include "core/http/authority.hpp"
+
+#include <array>
+
+namespace tulle {
+namespace {
+
+using Table = std::array<bool, 256>;
+
+// What a name can have in DNS.
+constexpr size_t kLongestHost = 255;
+
+// reg-name and IP-literal of RFC 3986 without what lists and user information need.
+constexpr Table make_host_table() {
+  Table table{};
+  for (int c = '0'; c <= '9'; ++c) table[static_cast<size_t>(c)] = true;
+  for (int c = 'a'; c <= 'z'; ++c) table[static_cast<size_t>(c)] = true;
+  for (int c = 'A'; c <= 'Z'; ++c) table[static_cast<size_t>(c)] = true;
+  for (char c : std::string_view("-._~%!$&'()*+;=")) table[static_cast<unsigned char>(c)] = true;
+  return table;
+}
+
+constexpr Table kHost = make_host_table();
+
+bool all_in(const Table& table, std::string_view text) {
+  bool good = true;
+  for (char c : text) good &= table[static_cast<unsigned char>(c)];
+  return good;
+}
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
+
+bool equal_ignoring_case(std::string_view a, std::string_view b) {
+  if (a.size() != b.size()) return false;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (lower(a[i]) != lower(b[i])) return false;
+  }
+  return true;
+}
+
+bool is_port(std::string_view port) {
+  if (port.empty() || port.size() > 5) return false;
+  unsigned value = 0;
+  for (char c : port) {
+    if (!is_digit(c)) return false;
+    value = value * 10 + static_cast<unsigned>(c - '0');
+  }
+  return value <= 65535;
+}
+
+bool is_ip_literal(std::string_view inside) {
+  if (inside.empty()) return false;
+  for (char c : inside) {
+    // Addresses, IPvFuture and a zone behind %25; never another bracket.
+    if (c != ':' && !kHost[static_cast<unsigned char>(c)]) return false;
+  }
+  return true;
+}
+
+struct HostPort {
+  std::string_view host;
+  std::string_view port;
+};
+
+HostPort split(std::string_view authority) {
+  const size_t bracket = authority.rfind(']');
+  const size_t colon = authority.rfind(':');
+  if (colon == std::string_view::npos) return {authority, {}};
+  if (bracket != std::string_view::npos && colon < bracket) return {authority, {}};
+  return {authority.substr(0, colon), authority.substr(colon + 1)};
+}
+
+HostPort comparable(std::string_view authority, std::string_view scheme) {
+  HostPort parts = split(authority);
+  if (parts.host.size() > 1 && parts.host.back() == '.') parts.host.remove_suffix(1);
+  const std::string_view by_default = scheme == "https" ? "443" : "80";
+  if (parts.port == by_default) parts.port = {};
+  return parts;
+}
+
+}  // namespace
+
+bool is_authority(std::string_view authority) {
+  if (authority.empty()) return false;
+  if (authority.front() == '[') {
+    const size_t end = authority.find(']');
+    if (end == std::string_view::npos || !is_ip_literal(authority.substr(1, end - 1))) return false;
+    const std::string_view rest = authority.substr(end + 1);
+    return rest.empty() || (rest.front() == ':' && is_port(rest.substr(1)));
+  }
+  const size_t colon = authority.find(':');
+  const std::string_view host = authority.substr(0, colon);
+  if (host.empty() || host.size() > kLongestHost || !all_in(kHost, host)) return false;
+  return colon == std::string_view::npos || is_port(authority.substr(colon + 1));
+}
+
+bool same_authority(std::string_view a, std::string_view b, std::string_view scheme) {
+  if (a == b) return true;
+  const HostPort left = comparable(a, scheme);
+  const HostPort right = comparable(b, scheme);
+  return equal_ignoring_case(left.host, right.host) && left.port == right.port;
+}
+
+}  // namespace tulle
