@@ -51,6 +51,14 @@ std::string render_labels(Labels& labels) {
   return out;
 }
 
+// Exact, where a double would drop digits of a large sum.
+std::string seconds(int64_t ns) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%lld.%09lld", static_cast<long long>(ns / 1'000'000'000),
+                static_cast<long long>(ns % 1'000'000'000));
+  return text;
+}
+
 void append_line(std::string_view name, std::string_view suffix, std::string_view labels,
                  std::string_view value, std::string& out) {
   out += name;
@@ -141,7 +149,7 @@ StatId StatRegistry::intern(StatKind kind, std::string_view family, std::string_
   if (auto found = by_name_.find(key); found != by_name_.end()) return found->second;
 
   const StatId width = kind == StatKind::histogram ? kHistogramIds : 1;
-  if (next_ + width > kOverflowFirst) {
+  if (next_ + width > std::min(max_ids_, kOverflowFirst)) {
     overflowed_ = true;
     return kind == StatKind::histogram ? kOverflowFirst : kOverflow;
   }
@@ -196,10 +204,7 @@ void StatRegistry::render_histogram(const std::string& name, const Series& serie
   }
   const int64_t count = std::max(sum(series.first + kCountOffset), below);
   append_line(name, "_bucket", lead + "le=\"+Inf\"", std::to_string(count), out);
-  char seconds[32];
-  std::snprintf(seconds, sizeof(seconds), "%.9g",
-                static_cast<double>(sum(series.first + kSumOffset)) / 1e9);
-  append_line(name, "_sum", series.labels, seconds, out);
+  append_line(name, "_sum", series.labels, seconds(sum(series.first + kSumOffset)), out);
   append_line(name, "_count", series.labels, std::to_string(count), out);
 }
 

@@ -62,6 +62,9 @@ class StatShard {
 
 class StatRegistry {
  public:
+  // Fewer ids than the shards could hold, for tests.
+  explicit StatRegistry(StatId max_ids = UINT32_MAX) : max_ids_(max_ids) {}
+
   // The same family and labels give the same id. Past the limit of series everything shares one
   // overflow id, which /metrics shows as tulle_stats_overflow.
   StatId counter(std::string_view family, std::string_view help, Labels labels);
@@ -86,6 +89,7 @@ class StatRegistry {
   };
   StatId intern(StatKind kind, std::string_view family, std::string_view help, Labels labels);
 
+  const StatId max_ids_;
   mutable std::mutex mutex_;
   StatId next_ = 0;
   int64_t sum(StatId id) const;  // mutex_ is held

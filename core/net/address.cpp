@@ -43,6 +43,7 @@ Result<Address> Address::parse(std::string_view ip, uint16_t port) {
   }
   if (inet_pton(AF_INET6, name.c_str(), address.bytes_.data()) != 1) return bad_address(ip);
   address.family_ = AF_INET6;
+  address.unmap();
   return address;
 }
 
@@ -64,6 +65,15 @@ Result<Address> Address::parse(std::string_view ip_and_port) {
 
 // A socket that serves both families reports IPv4 peers as ::ffff:a.b.c.d. They are IPv4 addresses
 // to everybody above: rules, logs and headers must not see two spellings of one peer.
+void Address::unmap() {
+  if (family_ != AF_INET6) return;
+  if (!std::equal(kMappedPrefix.begin(), kMappedPrefix.end(), bytes_.begin())) return;
+  std::copy_n(bytes_.begin() + kMappedPrefix.size(), 4, bytes_.begin());
+  std::fill(bytes_.begin() + 4, bytes_.end(), uint8_t{0});
+  family_ = AF_INET;
+  scope_ = 0;
+}
+
 Address Address::from(const sockaddr& raw) {
   Address address;
   if (raw.sa_family == AF_INET) {
@@ -76,15 +86,10 @@ Address Address::from(const sockaddr& raw) {
     sockaddr_in6 in;
     std::memcpy(&in, &raw, sizeof(in));
     address.port_ = ntohs(in.sin6_port);
-    const uint8_t* bytes = in.sin6_addr.s6_addr;
-    if (std::equal(kMappedPrefix.begin(), kMappedPrefix.end(), bytes)) {
-      address.family_ = AF_INET;
-      std::memcpy(address.bytes_.data(), bytes + kMappedPrefix.size(), 4);
-    } else {
-      address.family_ = AF_INET6;
-      address.scope_ = in.sin6_scope_id;
-      std::memcpy(address.bytes_.data(), bytes, 16);
-    }
+    address.family_ = AF_INET6;
+    address.scope_ = in.sin6_scope_id;
+    std::memcpy(address.bytes_.data(), in.sin6_addr.s6_addr, 16);
+    address.unmap();
   }
   return address;
 }

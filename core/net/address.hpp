@@ -30,9 +30,11 @@ class Address {
   std::string to_string() const;
 
   friend bool operator==(const Address&, const Address&) = default;
-  size_t hash() const;
+  size_t hash() const;   // for tables; not stable across versions
 
  private:
+  void unmap();
+
   std::array<uint8_t, 16> bytes_{};
   uint32_t scope_ = 0;
   uint16_t family_ = 0;
