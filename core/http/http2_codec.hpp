@@ -112,6 +112,7 @@ class Http2Codec final : public Codec {
   void refuse(Http2Stream& s, Code why);
   void break_stream(Http2Stream& s, Http2Error code, Code why, const char* detail);
   void body_arrived(int32_t id, ByteView bytes);
+  void grow_window(Http2Stream& s);
   void data_ended(int32_t id, size_t payload, bool end_stream);
   void remote_end(Http2Stream& s);
   void reset_arrived(int32_t id, Http2Error code);
@@ -125,7 +126,6 @@ class Http2Codec final : public Codec {
   // http2_send.cpp
   void depart(Http2Stream& s);
   void give_credit(Http2Stream& s);
-  void grow_window(Http2Stream& s);
   void submit_interims(Http2Stream& s);
   void submit_head(Http2Stream& s);
   void submit_request(Http2Stream& s, const Head& head, bool whole);

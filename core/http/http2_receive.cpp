@@ -2,6 +2,7 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include <algorithm>
 #include <string>
 
 #include "core/http/http2_codec.hpp"
@@ -10,6 +11,9 @@ namespace tulle {
 namespace {
 
 constexpr size_t kMaxContinuations = 8;
+
+// When a whole window is taken, and more is here, within this time, it is the window that limits.
+constexpr Duration kQuickDrain = 250ms;
 
 int64_t price(uint8_t type, bool ack) {
   switch (type) {
@@ -214,7 +218,22 @@ void Http2Codec::break_stream(Http2Stream& s, Http2Error code, Code why, const c
 void Http2Codec::body_arrived(int32_t id, ByteView bytes) {
   nghttp2_session_consume_connection(session_, bytes.size());
   Http2Stream* s = find(id);
-  if (s != nullptr && s->stream != nullptr) s->stream->body_arrived(bytes);
+  if (s == nullptr || s->stream == nullptr) return;
+  s->stream->body_arrived(bytes);
+  if (s->drained >= s->window) grow_window(*s);
+}
+
+// Judged when more arrives, because only then is the time known that both the handler and the way
+// to the peer and back have taken.
+void Http2Codec::grow_window(Http2Stream& s) {
+  const bool quick = now_ - s.drain_began <= kQuickDrain;
+  s.drained = 0;
+  s.drain_began = now_;
+  if (!quick || s.window >= limits_.stream_window_max) return;
+  s.window = std::min(2 * s.window, limits_.stream_window_max);
+  nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, s.id,
+                                        static_cast<int32_t>(s.window));
+  s.stream->set_credit_step(s.window / 2);
 }
 
 void Http2Codec::data_ended(int32_t id, size_t payload, bool end_stream) {

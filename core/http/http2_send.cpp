@@ -18,9 +18,6 @@ namespace {
 // and to write than three.
 constexpr size_t kCopyBelow = 2048;
 
-// A handler that takes a whole window within this time is kept waiting by the window.
-constexpr Duration kQuickDrain = 250ms;
-
 constexpr size_t kShortCookie = 20;
 
 enum class Copy : bool { no, yes };
@@ -334,19 +331,7 @@ void Http2Codec::give_credit(Http2Stream& s) {
   const size_t taken = s.stream->take_credit();
   if (taken == 0 || s.remote_ended) return;
   s.drained += static_cast<uint32_t>(taken);
-  if (s.drained >= s.window) grow_window(s);
   nghttp2_session_consume_stream(session_, s.id, taken);
-}
-
-void Http2Codec::grow_window(Http2Stream& s) {
-  const bool quick = now_ - s.drain_began <= kQuickDrain;
-  s.drained = 0;
-  s.drain_began = now_;
-  if (!quick || s.window >= limits_.stream_window_max) return;
-  s.window = std::min(2 * s.window, limits_.stream_window_max);
-  nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, s.id,
-                                        static_cast<int32_t>(s.window));
-  s.stream->set_credit_step(s.window / 2);
 }
 
 // ---- what was sent ---------------------------------------------------------------------------
