@@ -86,7 +86,7 @@ Checked parse_version(ByteView text, Version& into) {
   } else if (text == "HTTP/1.0") {
     into = Version::http10;
   } else {
-    return Refusal{Code::version_not_supported, "only HTTP/1.0 and HTTP/1.1 are spoken here"};
+    return Refusal{Code::version_not_supported, "this version of HTTP is not spoken here"};
   }
   return {};
 }
