@@ -37,6 +37,10 @@ class SimulatedEngine final : public Engine {
     deadline_ = kNever;
     turn_due_ = true;
   }
+  // Before events, which read the loop's time as a socket's callback does.
+  void refresh_now() {
+    if (loop_ != nullptr) loop_->refresh_now();
+  }
   void hold_turn() {
     turn_due_ = false;
     loop_->refresh_now();
@@ -177,6 +181,7 @@ void SimulatedClock::advance_to(Instant when) {
   if (when == now_) return;
   ask_sleepers();
   now_ = when;
+  for (SimulatedEngine* engine : engines_) engine->refresh_now();
   steps_at_this_instant_ = 0;
 }
 

@@ -46,6 +46,16 @@ class SimulatedNetworkTest : public ::testing::Test {
   std::unique_ptr<Network> there = network.host(loop, "10.0.0.2");
 };
 
+// As after a real wait. Otherwise a deadline that begins with the first bytes after a long silence
+// has passed already.
+TEST_F(SimulatedNetworkTest, EventsSeeTheLoopsTimeAsItIs) {
+  settle();
+  Instant seen{};
+  clock.after(5s, [&] { seen = loop.now(); });
+  settle();
+  EXPECT_EQ(seen, Instant{} + 5s);
+}
+
 TEST_F(SimulatedNetworkTest, ConnectsAndCarriesBytesInOrder) {
   Listener listener(loop, *there, "10.0.0.2:80");
   Recorder client(here->connect(at("10.0.0.2:80")));
