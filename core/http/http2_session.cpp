@@ -78,7 +78,12 @@ struct Http2Callbacks {
 
   static int on_invalid_frame(nghttp2_session*, const nghttp2_frame* frame, int, void* user) {
     Http2Codec& c = codec(user);
-    if (frame->hd.type == NGHTTP2_HEADERS) c.head_invalid();
+    if (frame->hd.type == NGHTTP2_HEADERS) {
+      c.head_invalid();
+    } else {
+      c.budget_.charge(MisbehaviourBudget::kReset);
+      c.within_budget();
+    }
     return settle(c);
   }
 
