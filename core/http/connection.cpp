@@ -18,6 +18,9 @@ constexpr size_t kWriteSlack = 64 * 1024;
 // byte a second is not progress (robustness D4).
 constexpr uint64_t kStallProgress = 4 * 1024;
 
+// How often a closing connection looks whether a slow peer has taken the rest.
+constexpr Duration kLastBytesCheck = 200ms;
+
 bool names_http2(ByteView alpn) { return alpn == "h2" || alpn == "tulle-h2"; }
 bool names_http1(ByteView alpn) { return alpn == "http/1.1" || alpn == "tulle-http/1.1"; }
 
@@ -314,9 +317,15 @@ void Connection::close_politely() {
   phase_ = Phase::closing;
 }
 
+// Over when every stream has been let go and, unless the wire is lost, the last byte has left us.
 void Connection::conclude() {
   if (phase_ != Phase::closing || accepted_ != nullptr) return;
   if (codec_ != nullptr && codec_->dirty().alive > 0) return;
+  if (codec_ != nullptr && !wire_lost_ && bytes_->backlog() > 0) {
+    // This turn's write stage is still to come; a slow peer is looked after by the timer.
+    if (!std::exchange(last_bytes_due_, true)) defer();
+    return;
+  }
   phase_ = Phase::over;
   timer_.disarm();
   deadline_ = kNever;
@@ -385,6 +394,8 @@ Instant Connection::watch_deadline() {
       case Codec::Waiting::body: limit = limits.body_timeout; break;
       case Codec::Waiting::handlers: break;
     }
+  } else if (phase_ == Phase::closing && last_bytes_due_) {
+    return loop_.now() + kLastBytesCheck;
   }
   return limit > Duration{} ? watched_since_ + limit : kNever;
 }
@@ -394,7 +405,7 @@ Instant Connection::watch_deadline() {
 void Connection::update_timer() {
   deadline_ = watch_deadline();
   const Duration stall = options_.limits->write_stall;
-  if (owed_since_ != kNever && stall > Duration{} && phase_ == Phase::serving) {
+  if (owed_since_ != kNever && stall > Duration{} && phase_ != Phase::over) {
     deadline_ = std::min(deadline_, owed_since_ + stall);
   }
   if (deadline_ != kNever && (!timer_.armed() || deadline_ < timer_.deadline())) {
@@ -407,7 +418,10 @@ void Connection::on_deadline() {
   timer_.disarm();
   if (now < deadline_) return;
   if (phase_ == Phase::opening) return fail_opening();
-  if (phase_ != Phase::serving) return;
+  if (phase_ == Phase::closing) {
+    wire_lost_ = wire_lost_ || stalled(now);
+    return;
+  }
   if (stalled(now)) {
     Error why = named_for_streams({Code::idle_timeout, Origin::local,
                                    "the peer has stopped taking what it is owed"});
@@ -417,6 +431,7 @@ void Connection::on_deadline() {
   }
   if (now < watch_deadline()) return;
   watched_since_ = now;
+  if (watching_ == Codec::Waiting::idle && bytes_->backlog() > 0) return;  // still being answered
   codec_->timed_out(watching_);
   flush_later();
 }
@@ -440,6 +455,8 @@ bool Connection::stalled(Instant now) {
   if (backlog > 0 && taken < taken_at_mark_ + kStallProgress) return true;
   owed_since_ = backlog > 0 ? now : kNever;
   taken_at_mark_ = taken;
+  // A peer that was slow to take its answer is idle only from here on.
+  if (std::exchange(slow_, backlog > 0) && !slow_) watched_since_ = now;
   return false;
 }
 

@@ -151,6 +151,8 @@ class Connection : private Task,
   bool end_seen_ = false;        // on_end has been heard; run() has not looked yet
   bool input_ended_ = false;     // ... and has
   bool wire_lost_ = false;       // nothing can be sent any more
+  bool slow_ = false;            // the peer needs more than a write_stall for what it is owed
+  bool last_bytes_due_ = false;  // closing: only the backlog is waited for
 };
 
 // Roster: the connections of one owner, by where they stand. It owns them; they move themselves

@@ -54,7 +54,7 @@ class HttpBench {
     // What clients still hold is let go first or last; both must be right.
     if (clients_first) talks.clear();
     pool.reset();
-    server.reset();
+    destroy_server();
     talks.clear();
     clock.run_until_quiet();
     EXPECT_TRUE(clock.lost_wakes().empty());
@@ -67,6 +67,10 @@ class HttpBench {
     server = std::make_unique<Server>(loop, service, server_options);
     pool = std::make_unique<Pool>(loop, network, pool_options, &limits);
     network.server = server.get();
+  }
+  void destroy_server() {
+    network.server = nullptr;
+    server.reset();
   }
   Script get(const std::string& path = "/") const {
     Script script;

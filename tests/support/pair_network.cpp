@@ -43,7 +43,7 @@ Result<std::unique_ptr<Acceptor>> PairNetwork::listen(const Address&, const List
 
 std::unique_ptr<ByteStream> PairNetwork::connect(const Address& to) {
   ++connects;
-  switch (mode) {
+  switch (mode == Mode::serve && server == nullptr ? Mode::refuse : mode) {
     case Mode::refuse: {
       Error refused{Code::connect_failed, Origin::upstream, "connect: connection refused"};
       return std::make_unique<UnopenedStream>(loop_, to, std::move(refused));

@@ -13,7 +13,7 @@ namespace tulle::testing {
 class PairNetwork final : public Network {
  public:
   enum class Mode {
-    serve,    // the far end goes to `server`
+    serve,    // the far end goes to `server`; null refuses
     hold,     // connected, but nobody is there: the far end is kept in `held`
     refuse,   // connect_failed
     silent,   // neither connected nor refused

@@ -1,0 +1,533 @@
+#include "core/http/connection.hpp"
+
+#include <gtest/gtest.h>
+
+#include "core/base/bytes.hpp"
+#include "tests/support/http2_frames.hpp"
+#include "tests/support/http_bench.hpp"
+#include "tests/support/recorder.hpp"
+#include "tests/support/tls_pair.hpp"
+
+namespace tulle {
+namespace {
+
+using testing::Heard;
+using testing::HttpBench;
+using testing::PairNetwork;
+using testing::Recorder;
+using testing::Script;
+
+constexpr const char* kGet = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+size_t count_of(const std::string& text, const std::string& part) {
+  size_t count = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
+  return count;
+}
+
+// A server and somebody who speaks to it in bytes.
+class RawPeerTest : public ::testing::Test {
+ protected:
+  void connect() {
+    if (bench.server == nullptr) bench.start();
+    auto [near, far] = MemoryStream::pair(bench.loop, bench.network.wire);
+    near_ = near.get();
+    server_wire_ = far.get();
+    peer.own(std::move(near));
+    bench.server->adopt(std::move(far));
+    bench.settle();
+  }
+  void say(ByteView bytes) {
+    peer.send(bytes);
+    bench.settle();
+  }
+  size_t served() const { return bench.service.heard.size(); }
+
+  HttpBench bench{Protocol::negotiated};
+  Recorder peer;
+  MemoryStream* near_ = nullptr;
+  MemoryStream* server_wire_ = nullptr;
+};
+
+// ---- the protocol is recognised --------------------------------------------------------------
+
+std::string http2_hello() { return std::string(h2::kPreface) + h2::frame(h2::kSettings, 0, 0, ""); }
+
+TEST_F(RawPeerTest, PrefaceIsRecognisedHoweverItIsCut) {
+  connect();
+  for (const char byte : h2::kPreface) {
+    EXPECT_TRUE(peer.text.empty());
+    say({&byte, 1});
+  }
+  ASSERT_GT(peer.text.size(), 9u);
+  EXPECT_EQ(peer.text[3], h2::kSettings);
+}
+
+TEST_F(RawPeerTest, PrefaceIsRecognisedAtOnce) {
+  connect();
+  say(http2_hello());
+  ASSERT_GT(peer.text.size(), 9u);
+  EXPECT_EQ(peer.text[3], h2::kSettings);
+}
+
+TEST_F(RawPeerTest, MethodsThatBeginLikeThePrefaceAreHttp1) {
+  connect();
+  for (const ByteView part : {"PR", "I", "ME / HTTP/1.1\r\nHost: a\r\n\r\n"}) say(part);
+  EXPECT_TRUE(peer.text.starts_with("HTTP/1.1 ")) << peer.text;
+}
+
+TEST_F(RawPeerTest, PartOfAPrefaceMustBecomeWholeInTime) {
+  connect();
+  say("PRI * HT");
+  bench.clock.run_for(9s);
+  EXPECT_FALSE(peer.ended);
+  bench.clock.run_for(2s);
+  EXPECT_TRUE(peer.ended);
+  EXPECT_TRUE(bench.server->drained());
+}
+
+TEST_F(RawPeerTest, DeclaredHttp1DoesNotSniff) {
+  bench.server_options.protocol = Protocol::http1;
+  connect();
+  say(http2_hello());
+  EXPECT_TRUE(peer.text.starts_with("HTTP/1.1 ")) << peer.text;
+}
+
+// ---- turns -----------------------------------------------------------------------------------
+
+TEST_F(RawPeerTest, RequestCostsOneWriteAndTwoRuns) {
+  connect();
+  say(kGet);
+  const Loop::Counters before = bench.loop.counters();
+  const size_t writes = server_wire_->writes_sent();
+  say(kGet);
+  EXPECT_EQ(served(), 2u);
+  EXPECT_EQ(server_wire_->writes_sent() - writes, 1u);
+  EXPECT_EQ(bench.service.heard.back().runs, 2);  // serves; and learns that all has departed
+  // Those two, the connection's (accepting), and the two ends of the memory stream.
+  EXPECT_LE(bench.loop.counters().runs - before.runs, 6u);
+}
+
+TEST_F(RawPeerTest, PipelinedRequestsAreAnsweredInOrderAndTogether) {
+  connect();
+  const size_t writes = server_wire_->writes_sent();
+  say(std::string(kGet) + kGet + kGet);
+  EXPECT_EQ(served(), 3u);
+  EXPECT_EQ(count_of(peer.text, "HTTP/1.1 200"), 3u);
+  EXPECT_EQ(server_wire_->writes_sent() - writes, 1u);
+}
+
+TEST_F(RawPeerTest, HalfClosedClientStillGetsItsAnswer) {
+  connect();
+  peer.send(kGet);
+  peer.stream->shutdown();
+  bench.settle();
+  EXPECT_EQ(count_of(peer.text, "hello"), 1u);
+  EXPECT_TRUE(peer.ended_orderly());
+  EXPECT_TRUE(bench.server->drained());
+}
+
+TEST_F(RawPeerTest, BadRequestIsAnsweredAndTheConnectionEnds) {
+  connect();
+  say("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n");
+  EXPECT_TRUE(peer.text.starts_with("HTTP/1.1 400")) << peer.text;
+  EXPECT_TRUE(peer.ended_orderly());
+  EXPECT_TRUE(bench.server->drained());
+  EXPECT_EQ(served(), 0u);
+}
+
+// ---- back-pressure ---------------------------------------------------------------------------
+
+TEST_F(RawPeerTest, SlowReaderStopsTheServiceNotTheServer) {
+  bench.network.wire.capacity = 32 * 1024;
+  bench.service.script.body = std::string(4 * 1024 * 1024, 'x');
+  connect();
+  peer.stream->want_read(false);
+  say(kGet);
+  EXPECT_LE(server_wire_->backlog(), 512u * 1024);
+  EXPECT_GT(server_wire_->backlog(), 0u);
+  EXPECT_LE(chunk_pool_stats().bytes_in_use, 3u * 1024 * 1024);
+  peer.stream->want_read(true);
+  bench.settle();
+  EXPECT_EQ(count_of(peer.text, "x"), 4u * 1024 * 1024);
+}
+
+TEST_F(RawPeerTest, ServiceThatDoesNotReadStopsTheClient) {
+  bench.network.wire.capacity = 32 * 1024;
+  bench.service.script.read = false;
+  bench.service.script.start = Script::Start::after_end;  // which never comes
+  connect();
+  say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4000000\r\n\r\n");
+  say(std::string(4000000, 'y'));
+  EXPECT_GT(near_->backlog(), 3000000u);
+  EXPECT_LE(server_wire_->undelivered(), 64u * 1024);
+}
+
+// ---- deadlines -------------------------------------------------------------------------------
+
+TEST_F(RawPeerTest, HeadMustArriveInTimeHoweverItDrips) {
+  connect();
+  const std::string request = kGet;
+  for (size_t i = 0; i < 12 && !peer.ended; ++i) {
+    peer.send({&request[i], 1});
+    bench.clock.run_for(1s);
+  }
+  EXPECT_TRUE(peer.ended);
+  EXPECT_TRUE(peer.text.starts_with("HTTP/1.1 408")) << peer.text;
+  EXPECT_TRUE(bench.server->drained());
+}
+
+TEST_F(RawPeerTest, BodyMayPauseButNotForLong) {
+  bench.service.script.start = Script::Start::after_end;
+  connect();
+  say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n");
+  for (int i = 0; i < 4; ++i) {
+    bench.clock.run_for(25s);
+    say("b");
+  }
+  EXPECT_FALSE(peer.ended);
+  bench.clock.run_for(31s);
+  EXPECT_TRUE(peer.ended);
+  EXPECT_TRUE(bench.service.heard.at(0).failure.has_value() || !peer.text.empty());
+  EXPECT_TRUE(bench.server->drained());
+}
+
+TEST_F(RawPeerTest, IdleConnectionsEnd) {
+  connect();
+  say(kGet);
+  bench.clock.run_for(299s);
+  EXPECT_FALSE(peer.ended);
+  bench.clock.run_for(2s);
+  EXPECT_TRUE(peer.ended_orderly());
+}
+
+TEST_F(RawPeerTest, ConnectionsThatNeverSayAnythingEnd) {
+  connect();
+  bench.clock.run_for(301s);
+  EXPECT_TRUE(peer.ended);
+  EXPECT_TRUE(bench.server->drained());
+}
+
+TEST_F(RawPeerTest, WorkingHandlersHaveNoDeadline) {
+  bench.service.script.start = Script::Start::after_continue;  // nobody says 100: never answers
+  bench.service.script.body = "never";
+  connect();
+  say(kGet);
+  bench.clock.run_for(3600s);
+  EXPECT_FALSE(peer.ended);
+}
+
+TEST_F(RawPeerTest, PeerThatStopsTakingIsCutOff) {
+  bench.network.wire.capacity = 16 * 1024;
+  bench.service.script.body = std::string(1024 * 1024, 'x');
+  connect();
+  peer.stream->want_read(false);
+  say(kGet);
+  bench.clock.run_for(59s);
+  EXPECT_FALSE(bench.server->drained());
+  bench.clock.run_for(62s);
+  EXPECT_TRUE(bench.server->drained());
+  ASSERT_TRUE(bench.service.heard.at(0).failure);
+  EXPECT_EQ(bench.service.heard.at(0).failure->code, Code::closed);
+}
+
+// A byte now and then is not progress; a slow but honest reader is.
+TEST_F(RawPeerTest, DripsDoNotCountAsTaking) {
+  bench.network.wire.capacity = 16 * 1024;
+  bench.service.script.body = std::string(1024 * 1024, 'x');
+  connect();
+  peer.stream->want_read(false);
+  say(kGet);
+  for (int second = 0; second < 125 && !bench.server->drained(); ++second) {
+    near_->set_slice(1);
+    peer.pause_after = peer.text.size() + 1;
+    peer.stream->want_read(true);
+    bench.clock.run_for(1s);
+  }
+  EXPECT_TRUE(bench.server->drained());
+}
+
+TEST_F(RawPeerTest, SlowReaderIsNotCutOff) {
+  bench.network.wire.capacity = 16 * 1024;
+  bench.service.script.body = std::string(300 * 1024, 'x');
+  connect();
+  peer.stream->want_read(false);
+  say(kGet);
+  near_->set_slice(1024);
+  while (count_of(peer.text, "x") < 300 * 1024) {
+    ASSERT_FALSE(bench.server->drained());
+    peer.pause_after = peer.text.size() + 4096;
+    peer.stream->want_read(true);
+    bench.clock.run_for(20s);
+  }
+}
+
+// The last answer of a connection is worth as much as the others.
+TEST_F(RawPeerTest, ClosingWaitsForASlowReader) {
+  bench.network.wire.capacity = 16 * 1024;
+  bench.service.script.body = std::string(200 * 1024, 'x');
+  connect();
+  peer.stream->want_read(false);
+  say("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+  near_->set_slice(1024);
+  while (!peer.ended) {
+    peer.pause_after = peer.text.size() + 4096;
+    peer.stream->want_read(true);
+    bench.clock.run_for(20s);
+  }
+  EXPECT_TRUE(peer.ended_orderly());
+  EXPECT_EQ(count_of(peer.text, "x"), 200u * 1024);
+  EXPECT_TRUE(bench.server->drained());
+}
+
+TEST_F(RawPeerTest, ClosingDoesNotWaitForAPeerThatTakesNothing) {
+  bench.network.wire.capacity = 16 * 1024;
+  bench.service.script.body = std::string(200 * 1024, 'x');
+  connect();
+  peer.stream->want_read(false);
+  say("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+  bench.clock.run_for(50s);
+  EXPECT_FALSE(bench.server->drained());
+  bench.clock.run_for(75s);
+  EXPECT_TRUE(bench.server->drained());
+}
+
+// ---- retiring and closing --------------------------------------------------------------------
+
+TEST_F(RawPeerTest, DrainEndsIdleConnectionsAtOnce) {
+  connect();
+  say(kGet);
+  bench.server->drain();
+  bench.settle();
+  EXPECT_TRUE(peer.ended_orderly());
+  EXPECT_TRUE(bench.server->drained());
+}
+
+TEST_F(RawPeerTest, DrainFinishesWhatRuns) {
+  bench.service.script.start = Script::Start::after_end;
+  connect();
+  say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab");
+  bench.server->drain();
+  bench.settle();
+  EXPECT_FALSE(peer.ended);
+  say("cd");
+  EXPECT_NE(peer.text.find("connection: close"), std::string::npos) << peer.text;
+  EXPECT_TRUE(peer.ended_orderly());
+  EXPECT_TRUE(bench.server->drained());
+}
+
+TEST_F(RawPeerTest, DrainEndsConnectionsThatHaveSaidNothing) {
+  connect();
+  bench.server->drain();
+  bench.settle();
+  EXPECT_TRUE(peer.ended);
+  EXPECT_TRUE(bench.server->drained());
+}
+
+TEST_F(RawPeerTest, CloseAllFailsWhatRuns) {
+  bench.service.script.start = Script::Start::after_end;
+  connect();
+  say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab");
+  bench.server->close_all(Code::draining);
+  bench.settle();
+  EXPECT_TRUE(peer.ended);
+  EXPECT_TRUE(bench.server->drained());
+  EXPECT_TRUE(bench.service.heard.at(0).failure);
+}
+
+TEST_F(RawPeerTest, ResetFailsWhatRuns) {
+  bench.service.script.start = Script::Start::after_end;
+  connect();
+  say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab");
+  near_->reset();
+  bench.settle();
+  EXPECT_TRUE(bench.server->drained());
+  ASSERT_TRUE(bench.service.heard.at(0).failure);
+  EXPECT_EQ(bench.service.heard.at(0).failure->origin, Origin::downstream);
+}
+
+// ---- orders of destruction, for the sanitizer ------------------------------------------------
+
+class Destruction : public ::testing::TestWithParam<Protocol> {
+ protected:
+  Destruction() : bench(GetParam()) {
+    bench.service.script.start = Script::Start::after_end;
+    bench.start();
+    Script upload = bench.post(std::string(200 * 1024, 'u'));
+    upload.start = Script::Start::after_continue;
+    for (int i = 0; i < 3; ++i) bench.ask(upload);
+    bench.settle();
+    EXPECT_EQ(bench.service.heard.size(), 3u);
+  }
+  void expect_all_failed() {
+    for (const Heard& heard : bench.service.heard) EXPECT_TRUE(heard.over);
+    bench.settle();
+  }
+  HttpBench bench;
+};
+
+INSTANTIATE_TEST_SUITE_P(Connection, Destruction, ::testing::Values(Protocol::http1, Protocol::http2),
+                         [](const auto& instance) {
+                           return instance.param == Protocol::http1 ? "http1" : "http2";
+                         });
+
+TEST_P(Destruction, ServerFirst) {
+  bench.destroy_server();
+  expect_all_failed();
+}
+
+TEST_P(Destruction, PoolFirst) {
+  bench.pool.reset();
+  bench.settle();
+  expect_all_failed();
+}
+
+TEST_P(Destruction, ServerThenPoolInOneGo) {
+  bench.destroy_server();
+  bench.pool.reset();
+  expect_all_failed();
+}
+
+TEST_P(Destruction, PoolThenServerInOneGo) {
+  bench.pool.reset();
+  bench.destroy_server();
+  expect_all_failed();
+}
+
+TEST_P(Destruction, ClientsThenServerInOneGo) {
+  for (const auto& talk : bench.talks) talk->stop();
+  bench.destroy_server();
+  expect_all_failed();
+}
+
+TEST_P(Destruction, ClientsLetGo) {
+  for (const auto& talk : bench.talks) talk->stop();
+  bench.settle();
+  for (const Heard& heard : bench.service.heard) {
+    ASSERT_TRUE(heard.failure);
+    EXPECT_EQ(heard.failure->origin, Origin::downstream);
+  }
+  expect_all_failed();
+}
+
+TEST_P(Destruction, RequestInTheAirWhenTheServerGoes) {
+  bench.ask(bench.get());
+  bench.destroy_server();  // before a turn has moved the request
+  expect_all_failed();
+}
+
+TEST_P(Destruction, StreamsOutliveTheirConnection) {
+  bench.clients_first = false;
+  bench.server->close_all(Code::draining);
+  bench.pool.reset();
+  bench.settle();
+  EXPECT_TRUE(bench.server->drained());
+  expect_all_failed();
+}
+
+// ---- TLS -------------------------------------------------------------------------------------
+
+class TlsTest : public ::testing::Test {
+ protected:
+  void use_tls(std::vector<std::string> client_alpn, std::vector<std::string> server_alpn) {
+    TlsOptions client = testing::client_options();
+    TlsOptions server = testing::server_options();
+    client.alpn = std::move(client_alpn);
+    server.alpn = std::move(server_alpn);
+    bench.pool_options.tls = *TlsContext::client(client, "");
+    bench.server_options.tls = *TlsContext::server(server, true);
+    bench.start();
+  }
+  HttpBench bench{Protocol::negotiated};
+};
+
+TEST_F(TlsTest, NegotiatesHttp2) {
+  use_tls({"tulle-h2", "tulle-http/1.1"}, {"tulle-h2", "tulle-http/1.1"});
+  Heard& first = bench.ask(bench.post("ping"));
+  Heard& second = bench.ask(bench.get());
+  bench.settle();
+  EXPECT_TRUE(first.ended && second.ended);
+  EXPECT_EQ(bench.network.connects, 1);
+  EXPECT_EQ(bench.service.heard.at(0).head->version, Version::http2);
+}
+
+TEST_F(TlsTest, NegotiatesHttp1AndLearnsThatItDoesNotMultiplex) {
+  use_tls({"tulle-h2", "tulle-http/1.1"}, {"tulle-http/1.1"});
+  bench.service.script.start = Script::Start::after_end;
+  Heard& first = bench.ask(bench.post("ping"));
+  Heard& second = bench.ask(bench.post("pong"));
+  bench.settle();
+  EXPECT_TRUE(first.ended && second.ended);
+  EXPECT_EQ(bench.network.connects, 2);
+  EXPECT_EQ(bench.service.heard.at(0).head->version, Version::http11);
+}
+
+TEST_F(TlsTest, StreamsKnowTheirPeer) {
+  class Asking final : public Service {
+   public:
+    std::unique_ptr<Task> serve(StreamRef stream) override {
+      seen = stream->peer() != nullptr ? stream->peer()->spiffe_id : "nobody";
+      return nullptr;
+    }
+    std::string seen;
+  } asking;
+  use_tls({"h2"}, {"h2"});
+  Server server(bench.loop, asking, bench.server_options);
+  bench.network.server = &server;
+  bench.ask_and_settle(bench.get());
+  EXPECT_EQ(asking.seen, testing::kClientId);
+  bench.talks.clear();
+  bench.pool.reset();
+}
+
+TEST_F(TlsTest, HandshakeTimeIsCountedOnItsOwn) {
+  use_tls({"h2"}, {"h2"});
+  bench.network.mode = PairNetwork::Mode::hold;  // connects, and says nothing
+  const Heard& heard = bench.ask_and_settle(bench.get());
+  bench.clock.run_for(4s);
+  EXPECT_FALSE(heard.failure);
+  bench.clock.run_for(2s);
+  ASSERT_TRUE(heard.failure);
+  EXPECT_EQ(heard.failure->code, Code::tls_failed);
+  EXPECT_EQ(heard.failure->origin, Origin::upstream);
+}
+
+TEST_F(TlsTest, ServerDoesNotWaitForHandshakesForEver) {
+  use_tls({"h2"}, {"h2"});
+  Recorder silent;
+  auto [near, far] = MemoryStream::pair(bench.loop);
+  silent.own(std::move(near));
+  bench.server->adopt(std::move(far));
+  bench.clock.run_for(4s);
+  EXPECT_FALSE(silent.ended);
+  bench.clock.run_for(2s);
+  EXPECT_TRUE(silent.ended);
+  EXPECT_TRUE(bench.server->drained());
+}
+
+TEST_F(TlsTest, WrongPeerIsAnIdentityMismatch) {
+  TlsOptions client = testing::client_options();
+  client.peer_sans = {testing::uri_is("spiffe://mesh.test/ns/default/sa/somebody-else")};
+  bench.pool_options.tls = *TlsContext::client(client, "");
+  bench.server_options.tls = *TlsContext::server(testing::server_options(), true);
+  bench.start();
+  const Heard& heard = bench.ask_and_settle(bench.get());
+  ASSERT_TRUE(heard.failure);
+  EXPECT_EQ(heard.failure->code, Code::identity_mismatch);
+  EXPECT_EQ(bench.service.heard.size(), 0u);
+}
+
+TEST_F(TlsTest, OneRecordCarriesTheAnswersOfATurn) {
+  use_tls({"h2"}, {"h2"});
+  bench.ask_and_settle(bench.get());
+  std::string sent;
+  bench.network.last_far->tap(&sent);
+  for (int i = 0; i < 5; ++i) bench.ask(bench.get());
+  bench.settle();
+  EXPECT_EQ(bench.service.heard.size(), 6u);
+  EXPECT_EQ(testing::record_types(sent).size(), 1u);
+  bench.network.last_far->tap(nullptr);
+}
+
+}  // namespace
+}  // namespace tulle
