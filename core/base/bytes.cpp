@@ -20,6 +20,10 @@ namespace {
 // Free chunks kept per thread; what is beyond goes back to the allocator at once.
 constexpr size_t kPoolLimit = 4 * 1024 * 1024;
 
+// Moving a queue copies up to this much when the tail has room: cheaper than a slice of its own,
+// whose chunk would stay in use for a few bytes.
+constexpr size_t kCopyUpTo = 256;
+
 class ChunkPool;
 
 }  // namespace
@@ -196,6 +200,11 @@ Bytes::Slice* Bytes::open_tail() {
   return open ? &last : nullptr;
 }
 
+bool Bytes::has_room(size_t wanted) {
+  const Slice* tail = open_tail();
+  return tail != nullptr && tail->chunk->capacity - tail->chunk->used >= wanted;
+}
+
 // A queue starts with a small chunk, so that a short body does not pin 17 KiB; what has outgrown
 // one goes on in large ones, so that a write needs few slices.
 Bytes::Slice& Bytes::push_chunk(size_t wanted) {
@@ -211,7 +220,8 @@ void Bytes::append(ByteView copy) {
       tail = &push_chunk(std::min(copy.size(), kLargePayload));
     }
     Chunk& chunk = *tail->chunk;
-    const auto n = static_cast<uint32_t>(std::min<size_t>(copy.size(), chunk.capacity - chunk.used));
+    const uint32_t room = chunk.capacity - chunk.used;
+    const auto n = static_cast<uint32_t>(std::min<size_t>(copy.size(), room));
     std::memcpy(chunk.data() + chunk.used, copy.data(), n);
     chunk.used += n;
     tail->length += n;
@@ -226,6 +236,10 @@ void Bytes::append(Bytes&& more) {
   if (size_ == 0) {
     *this = std::move(more);
     return;
+  }
+  if (more.size_ <= kCopyUpTo && has_room(more.size_)) {
+    for (uint32_t i = 0; i < more.count_; ++i) append(more.slice(i));
+    return more.clear();
   }
   if (at(count_ - 1).length == 0) pop_back();  // an unused reservation
   for (uint32_t i = 0; i < more.count_; ++i) {

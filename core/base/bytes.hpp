@@ -1,8 +1,8 @@
 // Bytes: a queue of byte slices in pooled, counted chunks. The currency of the data path.
 //
 // Owns: references to chunks. A chunk belongs to the pool of the thread that took it; Bytes never
-// cross threads. Moving between queues moves slices and copies no payload. Appending fills the
-// free tail of the last chunk when nobody else holds that chunk.
+// cross threads. Moving between queues moves slices; only a few bytes (256) are copied when the tail
+// has room for them. Appending fills the free tail of the last chunk when nobody else holds it.
 #pragma once
 
 #include <cstddef>
@@ -48,7 +48,7 @@ class Bytes {
 
   void append(ByteView copy);          // copies
   void append(Bytes&& more);           // moves slices; `more` is empty afterwards
-  Bytes take(size_t max);              // moves up to max bytes off the front, sharing at most one chunk
+  Bytes take(size_t max);              // moves bytes off the front, sharing at most one chunk
   void drop(size_t count);             // removes from the front; count <= size()
   void clear();
 
@@ -85,6 +85,7 @@ class Bytes {
   void pop_back();
   void grow();
   Slice* open_tail();
+  bool has_room(size_t wanted);
   Slice& push_chunk(size_t wanted);
   void steal(Bytes& other) noexcept;
 

@@ -52,6 +52,15 @@ TEST(Bytes, MovingCopiesNothing) {
   EXPECT_EQ(a.to_string(), "usable again");
 }
 
+TEST(Bytes, AFewBytesJoinTheTail) {
+  const size_t chunks = chunk_pool_stats().chunks_in_use;
+  Bytes a("head ");
+  a.append(Bytes("body"));
+  EXPECT_EQ(a.slice_count(), 1u);
+  EXPECT_EQ(a.to_string(), "head body");
+  EXPECT_EQ(chunk_pool_stats().chunks_in_use, chunks + 1);
+}
+
 TEST(Bytes, TakeSharesOneChunkAtMost) {
   const std::string text = pattern(60'000);
   Bytes bytes(text);

@@ -20,7 +20,9 @@ constexpr std::array<std::string_view, kDurationBounds.size()> kBoundNames = {
 
 constexpr std::array<int64_t, kDurationBounds.size()> kBoundsNs = [] {
   std::array<int64_t, kDurationBounds.size()> ns{};
-  for (size_t i = 0; i < ns.size(); ++i) ns[i] = static_cast<int64_t>(kDurationBounds[i] * 1e9 + 0.5);
+  for (size_t i = 0; i < ns.size(); ++i) {
+    ns[i] = static_cast<int64_t>(kDurationBounds[i] * 1e9 + 0.5);
+  }
   return ns;
 }();
 

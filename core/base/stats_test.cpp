@@ -111,7 +111,9 @@ TEST(Stats, ScrapingWhileWorkersCountAndGrow) {
   StatRegistry registry;
   constexpr int kThreads = 3, kRounds = 20'000;
   std::vector<StatId> ids;
-  for (int i = 0; i < 5000; ++i) ids.push_back(registry.counter("c", "C.", {{"i", std::to_string(i)}}));
+  for (int i = 0; i < 5000; ++i) {
+    ids.push_back(registry.counter("c", "C.", {{"i", std::to_string(i)}}));
+  }
   const StatId histogram = registry.duration_histogram("h", "H.", {});
   std::vector<std::unique_ptr<StatShard>> shards;
   std::vector<std::thread> threads;

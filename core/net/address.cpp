@@ -115,7 +115,8 @@ bool Address::is_ipv6() const { return family_ == AF_INET6; }
 bool Address::is_loopback() const {
   if (family_ == AF_INET) return bytes_[0] == 127;
   if (family_ != AF_INET6) return false;
-  return bytes_[15] == 1 && std::all_of(bytes_.begin(), bytes_.end() - 1, [](uint8_t b) { return b == 0; });
+  constexpr std::array<uint8_t, 16> kLoopback = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+  return bytes_ == kLoopback;
 }
 
 Address Address::with_port(uint16_t port) const {
@@ -145,7 +146,8 @@ size_t Address::hash() const {
   uint64_t low, high;
   std::memcpy(&low, bytes_.data(), 8);
   std::memcpy(&high, bytes_.data() + 8, 8);
-  uint64_t h = low ^ (high * 0x9e3779b97f4a7c15) ^ (uint64_t{port_} << 48 | uint64_t{scope_} << 16 | family_);
+  const uint64_t rest = uint64_t{port_} << 48 | uint64_t{scope_} << 16 | family_;
+  uint64_t h = low ^ (high * 0x9e3779b97f4a7c15) ^ rest;
   h = (h ^ (h >> 32)) * 0xd6e8feb86659fd93;
   h = (h ^ (h >> 32)) * 0xd6e8feb86659fd93;
   return h ^ (h >> 32);

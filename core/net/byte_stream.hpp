@@ -24,9 +24,10 @@ class ByteStream {
     // Once, before anything else: connected (and handshaken, for TLS). Accepted streams and streams
     // that were open before start() say it too, in the turn in which start() was called.
     virtual void on_open() {}
-    virtual void on_bytes(ByteView bytes) = 0;         // parse and record; decide nothing; send nothing
-    virtual void on_end(std::optional<Error> why) = 0; // once, last; empty means orderly end of input
-    virtual void on_drain() {}                         // backlog() has fallen below half of its mark
+    virtual void on_bytes(ByteView bytes) = 0;   // parse and record; decide nothing; send nothing
+    // Once, last. Empty means an orderly end of input.
+    virtual void on_end(std::optional<Error> why) = 0;
+    virtual void on_drain() {}                   // backlog() has fallen below half of its mark
    protected:
     ~Reader() = default;
   };
@@ -35,7 +36,8 @@ class ByteStream {
   // Begins to deliver. May be called again to hand the stream over: the new reader hears on_open,
   // what comes from now on, and on_end (also when the former one has heard it already).
   virtual void start(Reader& reader) = 0;
-  virtual void want_read(bool wanted) = 0;    // back-pressure; initially true. May be called from on_bytes
+  // Back-pressure; initially true. May be called from on_bytes.
+  virtual void want_read(bool wanted) = 0;
   virtual void write(Bytes&& bytes) = 0;      // takes all; goes out in this turn's write stage
   virtual size_t backlog() const = 0;         // accepted but not yet with the kernel
   virtual void shutdown() = 0;                // end of output after what was written (half close)

@@ -104,6 +104,11 @@ class Loop {
   }
   size_t cells() const { return cells_; }
 
+  // Accepted connections of this loop that live. Counted by core/net; read by any thread.
+  uint32_t accepted() const { return accepted_.load(std::memory_order_relaxed); }
+  void accepted_opened() { accepted_.fetch_add(1, std::memory_order_relaxed); }
+  void accepted_closed() { accepted_.fetch_sub(1, std::memory_order_relaxed); }
+
  private:
   friend class Task;
   friend class Flusher;
@@ -140,6 +145,7 @@ class Loop {
   uint32_t reads_per_turn_ = 64;
   uint32_t handshake_steps_ = 0;
   size_t cells_ = 0;
+  std::atomic<uint32_t> accepted_{0};
   Counters counters_;
 
   std::mutex mail_mutex_;

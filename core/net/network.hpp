@@ -20,14 +20,15 @@ class Acceptor {
  public:
   virtual ~Acceptor() = default;                        // stops listening
   virtual std::unique_ptr<ByteStream> accept() = 0;     // null: none waiting
-  virtual void pause(bool paused) = 0;                  // stop taking from the kernel: limits, fd shortage
+  virtual void pause(bool paused) = 0;                  // stop taking from the kernel: limits
   virtual const Address& local_address() const = 0;     // with the real port when 0 was asked for
 };
 
 struct ListenOptions {
   int backlog = 4096;
-  // Several workers share the port. The first bind of a process is made without it, so that a port
-  // in use by somebody else (another sidecar of the same user included) is noticed.
+  // Several workers share the port; claim it first (claim_port), so that its use by somebody else
+  // (another sidecar of the same user included) is noticed. A connection that the kernel gave to a
+  // loop with clearly more of them than another is handed to the one with the fewest.
   bool reuse_port = false;
   // Near the limit of file descriptors ordinary listeners stop accepting; those that an operator
   // needs then (admin, health) may use what was kept back.
@@ -39,7 +40,8 @@ class Network {
   virtual ~Network() = default;
   virtual Result<std::unique_ptr<Acceptor>> listen(const Address& at, const ListenOptions& options,
                                                    Task& owner) = 0;  // owner is woken per arrival
-  // Starts to connect; on_open or on_end(Error{connect_failed}) follows. Time limits are the caller's.
+  // Starts to connect; on_open or on_end(Error{connect_failed}) follows. Time limits are the
+  // caller's.
   virtual std::unique_ptr<ByteStream> connect(const Address& to) = 0;
 };
 

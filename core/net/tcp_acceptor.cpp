@@ -40,22 +40,22 @@ TcpAcceptor::TcpAcceptor(Loop& loop, int socket, const Address& at, const Listen
   cell_ = new Cell(loop, *this);
   ASSERT(uv_poll_init(uv_loop_of(loop), &cell_->handle, socket_) == 0);
   cell_->bind();
+  if (options.reuse_port) membership_.emplace(*this);
   update_polling();
 }
 
 TcpAcceptor::~TcpAcceptor() {
   cell_->close();
   ::close(socket_);
-  for (const Accepted& accepted : queue_) ::close(accepted.socket);
 }
 
 std::unique_ptr<ByteStream> TcpAcceptor::accept() {
   if (queue_.empty()) return nullptr;
-  const Accepted accepted = queue_.front();
+  AcceptedSocket accepted = std::move(queue_.front());
   queue_.pop_front();
   update_polling();
-  auto* cell = new TcpCell(loop_, Origin::downstream, accepted.peer);
-  cell->adopt(accepted.socket);
+  auto* cell = new TcpCell(loop_, Origin::downstream, accepted.peer());
+  cell->adopt(accepted.release());
   return std::make_unique<TcpStream>(*cell);
 }
 
@@ -68,6 +68,7 @@ void TcpAcceptor::update_polling() {
   const bool poll = !paused_ && !starving() && queue_.size() < kQueue;
   if (poll == polling_) return;
   polling_ = poll;
+  if (membership_) membership_->set_taking(poll);
   if (!poll) {
     uv_poll_stop(&cell_->handle);
     return;
@@ -95,7 +96,7 @@ bool TcpAcceptor::take_one() {
   const int socket =
       ::accept4(socket_, reinterpret_cast<sockaddr*>(&raw), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
   if (socket >= 0) {
-    queue_.push_back({socket, Address::from(reinterpret_cast<const sockaddr&>(raw))});
+    keep({socket, Address::from(reinterpret_cast<const sockaddr&>(raw)), loop_});
     if (socket >= gate_) starve("few file descriptors are left (ulimit -n)");
     return true;
   }
@@ -111,6 +112,11 @@ bool TcpAcceptor::take_one() {
     default:
       return true;  // this connection has died in the queue (ECONNABORTED, EPROTO, ...)
   }
+}
+
+void TcpAcceptor::keep(AcceptedSocket socket) {
+  if (membership_ && membership_->hand_over(socket)) return;
+  queue_.push_back(std::move(socket));
 }
 
 void TcpAcceptor::starve(const char* reason) {

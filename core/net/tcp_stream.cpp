@@ -60,7 +60,10 @@ TcpCell::TcpCell(Loop& loop, Origin peer_is, const Address& peer)
   tcp_.data = this;
 }
 
-TcpCell::~TcpCell() { loop_.cell_closed(); }
+TcpCell::~TcpCell() {
+  if (peer_is_ == Origin::downstream) loop_.accepted_closed();
+  loop_.cell_closed();
+}
 
 // ---- beginning -----------------------------------------------------------------------------
 
@@ -211,14 +214,15 @@ void TcpCell::fail(Code code, std::string_view what, int status) {
   pending_.clear();
   if (reading_) uv_read_stop(stream());
   reading_ = false;
-  failure_ = std::make_unique<Error>(
-      Error{code, peer_is_, std::string(what) + " " + peer_.to_string() + ": " + uv_strerror(status)});
+  std::string words = std::string(what) + " " + peer_.to_string() + ": " + uv_strerror(status);
+  failure_ = std::make_unique<Error>(Error{code, peer_is_, std::move(words)});
 }
 
 // ---- output --------------------------------------------------------------------------------
 
 size_t TcpCell::backlog() const {
-  return pending_.size() + uv_stream_get_write_queue_size(reinterpret_cast<const uv_stream_t*>(&tcp_));
+  const auto* stream = reinterpret_cast<const uv_stream_t*>(&tcp_);
+  return pending_.size() + uv_stream_get_write_queue_size(stream);
 }
 
 void TcpCell::write(Bytes&& bytes) {

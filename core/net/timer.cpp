@@ -114,8 +114,8 @@ void TimerWheel::advance(Instant now) {
 }
 
 // After firing. A slot above level 0 only says "not before my beginning"; looking at a few timers
-// in it spares a sleeping process the wake-ups in between. The slot's end bounds the answer, because
-// a timer whose deadline was moved may lie behind timers of the next slot.
+// in it spares a sleeping process the wake-ups in between. The slot's end bounds the answer: a
+// timer whose deadline was moved may lie behind timers of the next slot.
 void TimerWheel::find_next() {
   next_tick_ = kNoTick;
   Slot slot;

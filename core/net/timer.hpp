@@ -73,7 +73,7 @@ class TimerWheel {
   std::array<std::array<List<Timer, TimerTag>, kSlots>, kLevels> slots_;
   // A slot's bit may stay set after its timers have gone; advance() clears it. A slot of level L
   // spans 64^L ticks. Occupied slots of a level lie behind tick_ within the slot of the level above
-  // that holds tick_ (level 0: at it or behind), so the lowest occupied level is always the earliest.
+  // that holds tick_ (level 0: at it or behind): the lowest occupied level is the earliest.
   std::array<uint64_t, kLevels> occupied_{};
 };
 
