@@ -16,6 +16,15 @@ Error failed_to_load(const config::Problems& problems) {
   return {Code::invalid_config, Origin::local, config::to_text(problems)};
 }
 
+// A log line is one line: problems come one to a line.
+void log_lines(std::string_view text) {
+  while (!text.empty()) {
+    const size_t end = text.find('\n');
+    if (end != 0) log::error(text.substr(0, end));
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+  }
+}
+
 uint64_t random_seed() {
   std::random_device device;
   return (uint64_t{device()} << 32) | device();
@@ -129,8 +138,8 @@ void Sidecar::reload() {
   }
   if (!usable) {
     shard_.add(rejected_reloads_);
-    log::error("configuration rejected, the former one stays in force (" + config_path_ + "):\n" +
-               usable.error().detail);
+    log::error("configuration rejected, the former one stays in force file=" + config_path_);
+    log_lines(usable.error().detail);
     watch();
     return;
   }
