@@ -2,10 +2,17 @@
 // pieces. What one says from its model, the other must understand as the same model.
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "tests/support/http1_driver.hpp"
+
+#if defined(__SANITIZE_ADDRESS__)
+// GCC ships the function but not its header, sanitizer/allocator_interface.h.
+extern "C" int __sanitizer_install_malloc_and_free_hooks(  // NOLINT: reserved for exactly this
+    void (*on_malloc)(const volatile void*, size_t), void (*on_free)(const volatile void*));
+#endif
 
 namespace tulle {
 namespace {
@@ -239,6 +246,64 @@ TEST_P(Http1Pair, AResetInTheMiddleIsSeenAsOne) {
   ASSERT_NE(up_->failure(), nullptr);
   EXPECT_EQ(up_->failure()->code, Code::upstream_reset);
 }
+
+#if defined(__SANITIZE_ADDRESS__)
+// The sanitizer's allocator counts for us; other builds run the same code uncounted.
+size_t allocations = 0;
+void count_allocation(const volatile void*, size_t) { ++allocations; }
+void ignore_free(const volatile void*) {}
+
+void carry(Codec& from, Codec& to) {
+  Bytes wire;
+  from.write(wire, 100'000);
+  for (size_t i = 0; i < wire.slice_count(); ++i) ASSERT_TRUE(to.read(wire.slice(i), Instant{1}).has_value());
+}
+
+TEST(Http1Allocations, TheSteadyStateHasNone) {
+  const HttpLimits limits;
+  const auto client = make_http1_codec(Codec::Role::client, limits, "http");
+  const auto server = make_http1_codec(Codec::Role::server, limits, "http");
+  const auto exchange = [&] {
+    StreamRef up(client->open());
+    Head& request = up->draft();
+    request.method = Method::post;
+    request.method_text = "POST";
+    request.path = "/some/longer/path/that/does/not/fit/into/a/short/string?with=query";
+    request.authority = "service.namespace.example:8080";
+    request.fields.add("x-request-id", "0af7651916cd43dd8448eb211c80319c");
+    request.fields.add("x-custom", "value");
+    request.content_length = 5;
+    up->send_head();
+    up->send(Bytes("hello"));
+    up->finish();
+    carry(*client, *server);
+    StreamRef down(server->accept());
+    ASSERT_NE(down, nullptr);
+    ASSERT_EQ(down->receive(100).size(), 5u);
+    down->draft().status = 200;
+    down->draft().fields.add("content-type", "application/json");
+    down->send_head();
+    down->send(Bytes("answer of unknown length"));
+    down->finish();
+    carry(*server, *client);
+    ASSERT_EQ(up->receive(100).size(), 24u);
+    ASSERT_TRUE(up->ended());
+    up.reset();
+    down.reset();
+    carry(*client, *server);
+    carry(*server, *client);
+    ASSERT_EQ(client->dirty().alive + server->dirty().alive, 0u);
+  };
+  for (int i = 0; i < 10; ++i) exchange();
+  ASSERT_GT(__sanitizer_install_malloc_and_free_hooks(count_allocation, ignore_free), 0);
+  allocations = 0;
+  const auto probe = std::make_unique<std::string>(1000, 'x');
+  ASSERT_EQ(allocations, 2u) << probe->size() << ": counting works";
+  allocations = 0;
+  for (int i = 0; i < 100; ++i) exchange();
+  EXPECT_EQ(allocations, 0u);
+}
+#endif
 
 }  // namespace
 }  // namespace tulle
