@@ -11,7 +11,8 @@
 
 namespace {
 
-int complain(const std::string& text) {
+int complain(std::string text) {
+  while (text.ends_with('\n')) text.pop_back();
   std::fprintf(stderr, "tulle-sidecar: %s\n", text.c_str());
   return 1;
 }

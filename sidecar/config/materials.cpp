@@ -72,9 +72,10 @@ std::string utc(int64_t seconds) {
   return std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts) > 0 ? text : "?";
 }
 
-// Expired or early certificates, and keys that belong to another one. `name` is the file, if any.
+// Expired or early certificates, and keys that belong to another one. Names are files, if any.
 void check_pair(const std::string& certificate, const std::string& key, const std::string& name,
-                const Place& certificate_place, const Place& key_place) {
+                const std::string& key_name, const Place& certificate_place,
+                const Place& key_place) {
   const auto facts = read_certificate(certificate, name);
   if (!facts) return certificate_place.unreadable(facts.error().detail);
   const int64_t now = wall_now().us / 1'000'000;
@@ -85,7 +86,7 @@ void check_pair(const std::string& certificate, const std::string& key, const st
     certificate_place.unreadable(prefix + "the certificate is not valid before " +
                                  utc(facts->not_before));
   }
-  const auto matching = check_key_matches(certificate, key, name);
+  const auto matching = check_key_matches(certificate, key, key_name);
   if (!matching) key_place.unreadable(matching.error().detail);
 }
 
@@ -114,11 +115,14 @@ std::optional<Identity> load_identity(const IdentityFiles& files, const Place& p
   if (!certificate || !key || !trust) return std::nullopt;
   Identity identity{std::move(*certificate), std::move(*key), std::move(*trust),
                     files.trust_domain, files.certificate};
-  check_pair(identity.certificate_pem, identity.key_pem, files.certificate,
+  const size_t before = place.problem_count();
+  check_pair(identity.certificate_pem, identity.key_pem, files.certificate, files.key,
              place.field("certificate"), place.field("key"));
   check_trust_domain(identity, files, place);
   const auto bundle = read_certificate(identity.trust_pem, files.trust_bundle);
   if (!bundle) place.field("trust_bundle").unreadable(bundle.error().detail);
+  // A faulty identity is reported once, here, and not again by every listener that uses it.
+  if (place.problem_count() != before) return std::nullopt;
   return identity;
 }
 
@@ -159,7 +163,7 @@ Materials read_materials(const std::optional<IdentityFiles>& identity,
     const std::string* key = text_of(use.certificate.private_key(), materials);
     if (chain == nullptr || key == nullptr) continue;  // reported, or compile() will
     check_pair(*chain, *key, use.certificate.certificate_chain().filename(),
-               use.place.field("certificate_chain"), use.place.field("private_key"));
+               use.certificate.private_key().filename(), use.place.field("certificate_chain"), use.place.field("private_key"));
   }
   materials.complete = problems.size() == before;
   return materials;
