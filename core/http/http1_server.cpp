@@ -227,7 +227,8 @@ void Http1Server::write_interims(Bytes& wire) {
 
 // What the answer's end means for the connection is decided here, while it can still be said.
 bool Http1Server::must_close(const Head& head) const {
-  if (close_ || retired_ || input_ended_) return true;
+  // Requests that came before the end of the input are still answered.
+  if (close_ || retired_ || (input_ended_ && pending_.empty())) return true;
   if (in_ != In::body) return false;
   // A client that waits for a 100 may send the body or the next request; nobody could tell.
   if (stream_->head()->expects_continue && !continued_) return true;
