@@ -19,7 +19,9 @@ constexpr size_t kAssumedStreams = 100;
 
 constexpr size_t kUnacknowledgedWindow = 65535;  // what a peer may send before it knows ours
 
-bool same(ByteView a, const Opaque& b) { return std::equal(a.begin(), a.end(), b.begin(), b.end()); }
+bool same(ByteView a, const Opaque& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end());
+}
 
 }  // namespace
 
@@ -192,8 +194,7 @@ void Http2Codec::end_of_input(const std::optional<Error>& why) {
   if (life_ == Life::over) return;
   life_ = Life::over;
   const Code code = server() ? Code::closed : Code::upstream_reset;
-  const std::string_view detail = why ? std::string_view(why->detail) : "the peer closed the connection";
-  fail_all({code, peer_origin(), std::string(detail)});
+  fail_all({code, peer_origin(), why ? why->detail : "the peer closed the connection"});
 }
 
 // Inside a callback only the reason is kept: nghttp2 must not be torn down under its own feet.

@@ -2,15 +2,19 @@
 //
 // Owns the nghttp2 session and, for every stream of the wire, an Http2Stream beside the neutral
 // Stream. read() runs nghttp2's receiving half, write() its sending half; neither is entered from a
-// callback, which only records. An Http2Stream lives until nghttp2 reports the stream closed (or the
-// codec gives up as a whole), because header blocks that wait to be sent point into its Stream.
+// callback, which only records. An Http2Stream lives until nghttp2 reports the stream closed (or
+// the codec gives up as a whole), because header blocks that wait to be sent point into its Stream.
 //
-// Flow control. The connection window is credited on arrival, so that one slow stream cannot hold up
-// the others; what a connection can hold is bounded by the windows of its streams. A stream's window
-// is credited when its handler takes bytes, and doubles while the handler keeps up.
+// Flow control. The connection window is credited on arrival, so that one slow stream cannot hold
+// up the others; what a connection can hold is bounded by the windows of its streams. A stream's
+// window is credited when its handler takes bytes, and doubles while the handler keeps up.
 //
-// Files: http2_session.cpp builds the session and turns nghttp2's callbacks into calls of this class;
-// http2_receive.cpp and http2_send.cpp are the two directions; http2_codec.cpp is life and death.
+// A connection error that nghttp2 finds by itself shows when its GOAWAY is written: then the streams
+// fail and finished() holds. Those that the codec finds are returned by read() at once.
+//
+// Files: http2_session.cpp builds the session and turns nghttp2's callbacks into calls of this
+// class; http2_receive.cpp and http2_send.cpp are the two directions; http2_codec.cpp is life and
+// death.
 #pragma once
 
 #include <cstddef>

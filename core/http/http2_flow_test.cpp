@@ -53,7 +53,7 @@ TEST(Http2Flow, TakingBytesReopensTheWindow) {
 TEST(Http2Flow, ASlowReaderHoldsUpNobodyElse) {
   Http2Pair pair;
   std::vector<Upload> stuck;
-  for (int i = 0; i < 40; ++i) stuck.emplace_back(pair, 1 << 20);  // more than the connection window
+  for (int i = 0; i < 40; ++i) stuck.emplace_back(pair, 1 << 20);  // above the connection window
   for (Upload& one : stuck) one.go(pair);
   for (Upload& one : stuck) EXPECT_EQ(one.down->readable(), 64u * 1024);
   Upload quick(pair, 300000);

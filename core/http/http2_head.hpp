@@ -1,8 +1,8 @@
 // Http2HeadReader: one HTTP/2 field block on its way into a Head or into trailers.
 //
 // Owns what a block needs only while it arrives: counts, joined cookie crumbs, Host. There is one
-// block at a time on a connection, so there is one reader in a codec. nghttp2 has checked characters,
-// order and number of pseudo-header fields before; see http2_rules.hpp for what is added.
+// block at a time on a connection, so there is one reader in a codec. nghttp2 has checked
+// characters, order and number of pseudo-header fields; see http2_rules.hpp for what is added.
 #pragma once
 
 #include <cstddef>

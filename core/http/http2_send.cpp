@@ -68,8 +68,9 @@ class FieldArray {
     return !is_framing_field(field.id);
   }
 
-  // Secrets stay out of the compression table, where they could be guessed (RFC 7541, 7.1.3). So does
-  // what is new in every request: it would only push out what repeats (a tenth of the codec's time).
+  // Secrets stay out of the compression table, where they could be guessed (RFC 7541, 7.1.3). So
+  // does what is new in every request: it would only push out what repeats, and that costs a tenth
+  // of the codec's time.
   static uint8_t flags_of(const Fields::Field& field) {
     switch (field.id) {
       case FieldId::authorization:
@@ -166,7 +167,7 @@ void Http2Codec::write(Bytes& wire, size_t limit) {
     const uint8_t* frame = nullptr;
     const ssize_t size = nghttp2_session_mem_send(session_, &frame);
     if (size <= 0) {
-      if (size < 0) give_up(Http2Error::internal_error, Code::internal, nghttp2_strerror(static_cast<int>(size)));
+      if (size < 0) give_up(Http2Error::internal_error, Code::internal, "nghttp2 cannot go on");
       break;
     }
     wire.append(ByteView(reinterpret_cast<const char*>(frame), static_cast<size_t>(size)));
@@ -230,7 +231,8 @@ void Http2Codec::submit_request(Http2Stream& s, const Head& head, bool whole) {
   const bool switches = !head.protocol.empty();
   if (switches) {
     if (!settings_received_) return hold(s);  // only they say whether it is possible
-    if (nghttp2_session_get_remote_settings(session_, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 0) {
+    const auto possible = NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL;
+    if (nghttp2_session_get_remote_settings(session_, possible) == 0) {
       s.stream->fail({Code::not_implemented, Origin::upstream, "the peer switches no protocols"});
       return close(s);
     }
