@@ -1,7 +1,7 @@
 // Network: where connections come from. The seam between real sockets and the simulator.
 //
-// UvNetwork (core/net/uv_network.cpp) makes TCP sockets on a loop of the libuv engine; SimNetwork
-// (tests/sim) makes in-memory wires with seeded delays and cuts.
+// UvNetwork (core/net/uv_network.cpp) makes TCP sockets on a loop of the libuv engine;
+// SimulatedNetwork makes in-memory connections with seeded delays and cuts.
 #pragma once
 
 #include <memory>
