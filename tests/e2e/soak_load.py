@@ -12,7 +12,5 @@ class Soak(LoadWhileReloading):
         self.run_load(requests=1_000_000, reloads=50, batch=50_000, wrk_seconds=15, patience=1200)
 
 
-del LoadWhileReloading
-
 if __name__ == "__main__":
     unittest.main()

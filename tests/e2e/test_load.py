@@ -9,7 +9,5 @@ class Load(LoadWhileReloading):
         self.run_load(requests=20_000, reloads=5, batch=5_000, wrk_seconds=2, patience=180)
 
 
-del LoadWhileReloading
-
 if __name__ == "__main__":
     unittest.main()
