@@ -57,6 +57,7 @@ SimMesh::~SimMesh() = default;
 
 void SimMesh::schedule(const FaultPlan& fault) {
   clock_.after(fault.at, [this, &fault] {
+    if (over_) return;
     clock_.note(to_string(fault.kind), fault.which);
     apply(fault);
   });
@@ -137,7 +138,9 @@ void SimMesh::replace(Side side, Duration gap, bool politely) {
     present = start(side);
     return;
   }
-  clock_.after(gap, [this, side] { sidecars_[index_of(side)] = start(side); });
+  clock_.after(gap, [this, side] {
+    if (!over_) sidecars_[index_of(side)] = start(side);
+  });
 }
 
 void SimMesh::end_former(uint64_t number) {
@@ -193,6 +196,8 @@ void SimMesh::finish_exchanges() {
 }
 
 void SimMesh::wind_down() {
+  over_ = true;
+  network_.heal_all();
   for (std::unique_ptr<Pool>& pool : pools_) pool->retire();
   for (std::unique_ptr<Process>& process : sidecars_) {
     if (process != nullptr) process->wind_down();

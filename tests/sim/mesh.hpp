@@ -80,6 +80,7 @@ class SimMesh {
   };
   std::list<Former> former_;                           // draining
   uint64_t processes_ = 0;
+  bool over_ = false;                                  // nothing more happens to the mesh
   std::vector<std::unique_ptr<Pool>> pools_;
   std::vector<std::unique_ptr<Request>> requests_;
 };

@@ -129,7 +129,7 @@ Plan make_plan(uint64_t seed) {
   for (uint64_t i = 0; i < clients; ++i) {
     plan.clients.push_back({rng.chance(0.5) ? Protocol::http1 : Protocol::http2});
   }
-  const uint64_t count = is_fine(plan.wires) ? 20 : 20 + rng.below(rng.chance(0.15) ? 81 : 21);
+  const uint64_t count = is_fine(plan.wires) ? 8 : 20 + rng.below(rng.chance(0.15) ? 81 : 21);
   for (uint32_t id = 0; id < count; ++id) plan.requests.push_back(make_request(rng, plan, id));
   if (!plan.faults) return plan;
   plan.black_holes = rng.chance(0.25);
