@@ -1,8 +1,9 @@
 // Bytes: a queue of byte slices in pooled, counted chunks. The currency of the data path.
 //
 // Owns: references to chunks. A chunk belongs to the pool of the thread that took it; Bytes never
-// cross threads. Moving between queues moves slices; only a few bytes (256) are copied when the tail
-// has room for them. Appending fills the free tail of the last chunk when nobody else holds it.
+// cross threads. Moving between queues moves slices; only a few bytes (256) are copied when the
+// tail has room for them. Appending fills the free tail of the last chunk when nobody else holds
+// that chunk.
 #pragma once
 
 #include <cstddef>

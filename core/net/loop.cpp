@@ -52,6 +52,25 @@ class StopMessage : public Message {
   Loop& loop_;
 };
 
+// Destroying a loop waits for its cells: a stream that outlives its loop would make that endless.
+class ClosingWatch final : public Task {
+ public:
+  explicit ClosingWatch(Loop& loop) : Task(loop) {
+    loop.refresh_now();
+    timer_.arm(kSayEvery);
+  }
+
+ private:
+  static constexpr Duration kSayEvery = 10s;
+  void run() override {
+    if (!timer_.fired()) return;
+    timer_.arm(kSayEvery);
+    log::error("a loop ends slowly: connections or watches of it still live cells=" +
+               std::to_string(loop_.cells()));
+  }
+  Timer timer_{*this};
+};
+
 }  // namespace
 
 Loop::Loop(std::unique_ptr<Engine> engine)
@@ -62,7 +81,10 @@ Loop::Loop(std::unique_ptr<Engine> engine)
 
 Loop::~Loop() {
   closing_ = true;
-  while (cells_ > 0) engine_->run(*this);
+  if (cells_ > 0) {
+    ClosingWatch watch(*this);
+    while (cells_ > 0) engine_->run(*this);
+  }
   ASSERT(work_.empty() && deferred_.empty() && frame_.empty() && write_.empty());
 }
 

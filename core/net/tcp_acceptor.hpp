@@ -1,10 +1,11 @@
 // TcpAcceptor: a listening socket that queues accepted sockets until its owner takes them.
 // Only core/net/*.cpp includes this.
 //
-// With reuse_port it is a member of its port's AcceptGroup. Accepts by itself instead of by uv_listen, because libuv answers a lack of descriptors by closing
+// Accepts by itself instead of by uv_listen, because libuv answers a lack of descriptors by closing
 // connections silently. Here accepting stops before the limit (descriptors are numbered from the
 // lowest free one, so the number of an accepted socket tells how many are in use), the peers wait
-// in the kernel's queue, and a timer looks every 100 ms whether there are some again.
+// in the kernel's queue, and a timer looks every 100 ms whether there are some again. With
+// reuse_port it is a member of its port's AcceptGroup, which may hand a socket to another loop.
 #pragma once
 
 #include <uv.h>
@@ -33,7 +34,8 @@ class TcpAcceptor final : public Acceptor, private Task {
  private:
   using Cell = UvCell<uv_poll_t, TcpAcceptor>;
   struct Membership final : AcceptMember {
-    explicit Membership(TcpAcceptor& acceptor) : AcceptMember(acceptor.loop_, acceptor.at_), by(acceptor) {}
+    explicit Membership(TcpAcceptor& acceptor)
+        : AcceptMember(acceptor.loop_, acceptor.at_), by(acceptor) {}
     void take_over(AcceptedSocket socket) override {
       by.queue_.push_back(std::move(socket));
       by.owner_.wake();

@@ -11,6 +11,7 @@
 #include <functional>
 
 #include "core/base/rng.hpp"
+#include "core/net/listen_socket.hpp"
 #include "core/net/test_loop.hpp"
 
 namespace tulle {
@@ -52,6 +53,22 @@ class Owner : public Task {
 };
 
 Address any_port() { return *Address::parse("127.0.0.1", 0); }
+
+// The limit of descriptors, put back when the test ends in whatever way.
+class DescriptorLimit {
+ public:
+  DescriptorLimit() { getrlimit(RLIMIT_NOFILE, &before_); }
+  ~DescriptorLimit() { restore(); }
+  void set(rlim_t count) {
+    rlimit low = before_;
+    low.rlim_cur = count;
+    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+  }
+  void restore() { setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_;
+};
 
 class TcpTest : public testing::Test {
  protected:
@@ -530,20 +547,24 @@ TEST_F(TcpTest, ClaimedPortIsSharedByWorkersOnly) {
   ASSERT_TRUE(claim_port(at));
   EXPECT_NE(at.port(), 0);
   ASSERT_TRUE(claim_port(at));  // again, by the same process
-  // Another process would try this, whether anybody listens or not.
-  EXPECT_FALSE(test.network->listen(at, {}, owner));
+  EXPECT_FALSE(bind_socket(at, false));  // what another process would do, and nobody listens yet
   ListenOptions shared;
   shared.reuse_port = true;
   auto one = test.network->listen(at, shared, owner);
   auto two = test.network->listen(at, shared, owner);
   ASSERT_TRUE(one && two);
-  EXPECT_FALSE(test.network->listen(at, {}, owner));
+  EXPECT_FALSE(bind_socket(at, false));
   // None of the connections goes to the claim itself.
   for (int i = 0; i < 20; ++i) {
     client = test.network->connect(at);
-    ASSERT_TRUE(run_until([&] { return (*one)->accept() != nullptr || (*two)->accept() != nullptr; }));
+    ASSERT_TRUE(run_until([&] {
+      return (*one)->accept() != nullptr || (*two)->accept() != nullptr;
+    }));
   }
   release_port(at);
+  *one = nullptr;
+  *two = nullptr;
+  EXPECT_TRUE(test.network->listen(at, {}, owner));
 }
 
 TEST_F(TcpTest, ClaimNoticesAListenerThatWouldShare) {
@@ -558,13 +579,10 @@ TEST_F(TcpTest, ClaimNoticesAListenerThatWouldShare) {
 }
 
 TEST_F(TcpTest, StopsAcceptingBeforeDescriptorsRunOut) {
-  rlimit before;
-  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
   const int lowest = ::dup(0);
   ::close(lowest);
-  rlimit low = before;
-  low.rlim_cur = static_cast<rlim_t>(lowest) + 120;
-  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+  DescriptorLimit limit;
+  limit.set(static_cast<rlim_t>(lowest) + 120);
   listen();
   ListenOptions privileged;
   privileged.privileged = true;
@@ -588,7 +606,6 @@ TEST_F(TcpTest, StopsAcceptingBeforeDescriptorsRunOut) {
   clients.resize(30);  // room again: the rest is accepted without anybody asking
   servers.resize(10);
   EXPECT_TRUE(run_until([&] { accept_all(); return servers.size() >= 30; }));
-  setrlimit(RLIMIT_NOFILE, &before);
 }
 
 TEST_F(TcpTest, SurvivesWithoutAnyDescriptor) {
@@ -602,18 +619,15 @@ TEST_F(TcpTest, SurvivesWithoutAnyDescriptor) {
   server = nullptr;
   client_reader = {};
   client = test.network->connect(acceptor->local_address());
-  rlimit before;
-  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
-  rlimit low = before;
-  low.rlim_cur = 3;
-  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+  DescriptorLimit limit;
+  limit.set(3);
   client->start(client_reader);
   run_until([&] { return client_reader.opens == 1; });
   server = test.network->connect(acceptor->local_address());  // no descriptor for this one either
   server->start(late);
   EXPECT_TRUE(run_until([&] { return late.ends == 1; }));
   EXPECT_EQ(late.error->code, Code::connect_failed);
-  setrlimit(RLIMIT_NOFILE, &before);
+  limit.restore();
   EXPECT_TRUE(run_until([&] { return (server = acceptor->accept()) != nullptr; }));
 }
 

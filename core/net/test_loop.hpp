@@ -29,7 +29,8 @@ class TestLoop {
  private:
   class Watcher : private Task {
    public:
-    Watcher(Loop& on, const std::function<bool()>& condition, Duration bound) : Task(on), condition_(condition) {
+    Watcher(Loop& on, const std::function<bool()>& condition, Duration bound)
+        : Task(on), condition_(condition) {
       on.refresh_now();
       bound_.arm(bound);
       again_.arm(0ns);

@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "core/base/bytes.hpp"
 #include "core/base/rng.hpp"
 #include "core/net/loop.hpp"
 
@@ -178,6 +179,28 @@ TEST_F(TimerTest, DiesWithItsOwner) {
   owner = nullptr;
   turn_after(5ms);
   EXPECT_EQ(fired->runs, 1);
+}
+
+// Not a timer's test, but it needs this clock: what a burst took goes back after quiet seconds.
+TEST_F(TimerTest, PooledMemoryGoesBackWhenTheLoopIsIdle) {
+  Owner owner(loop);
+  { Bytes burst(std::string(2'000'000, 'x')); }
+  owner.wake();
+  turn_after(1ms);
+  EXPECT_GT(chunk_pool_stats().bytes_pooled, 1'900'000u);
+  ASSERT_NE(engine->set_to, kNever);
+  // Busy meanwhile: kept.
+  for (int i = 0; i < 200; ++i) {
+    owner.wake();
+    turn_after(1ms);
+  }
+  turn_at(engine->set_to);
+  EXPECT_GT(chunk_pool_stats().bytes_pooled, 1'900'000u);
+  turn_at(engine->set_to);
+  EXPECT_LE(chunk_pool_stats().bytes_pooled, 100'000u);
+  const int sets = engine->sets;
+  turn_after(1h);
+  EXPECT_EQ(engine->sets, sets);  // and nothing to wake for any more
 }
 
 // Thousands of random operations on many timers. After each step: whatever is due by the model has

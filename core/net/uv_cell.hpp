@@ -20,7 +20,6 @@ inline uv_loop_t* uv_loop_of(Loop& loop) {
 
 template <class Handle, class Owner>
 struct UvCell {
-  // A cell whose handle could not be initialized is deleted instead of closed.
   UvCell(Loop& on, Owner& by) : loop(on), owner(&by) { loop.cell_opened(); }
   ~UvCell() { loop.cell_closed(); }
   UvCell(const UvCell&) = delete;
@@ -29,8 +28,7 @@ struct UvCell {
   static UvCell& of(void* raw_handle) {
     return *static_cast<UvCell*>(static_cast<uv_handle_t*>(raw_handle)->data);
   }
-  // To be called after the handle's init, which clears nothing else.
-  void bind() { raw()->data = this; }
+  void bind() { raw()->data = this; }  // after the handle's init
   void close() {
     owner = nullptr;
     uv_close(raw(), [](uv_handle_t* closed) { delete &of(closed); });

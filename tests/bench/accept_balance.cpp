@@ -1,11 +1,13 @@
 // How evenly few long-lived connections spread over workers: the kernel's SO_REUSEPORT hash against
 // handing each to the worker with the fewest.
 //
-//   cmake --build build/release --target bench_accept_balance && build/release/bin/bench_accept_balance
+//   cmake --build build/release --target bench_accept_balance
+//   build/release/bin/bench_accept_balance
 //
 // The hash is measured with real sockets (listeners of one port, connections from changing source
-// ports); "fewest" is what it is by definition. "hottest" is the share of connections on the fullest
-// worker: with h2 between sidecars a connection is a peer, and its worker does all of the peer's work.
+// ports); "fewest" is what it is by definition. "hottest" is the share of connections on the
+// fullest worker: with h2 between sidecars a connection is a peer, and its worker does all of that
+// peer's work.
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -97,13 +99,13 @@ Spread fewest(int workers, int connections) {
 int main() {
   using namespace tulle;
   std::printf("%8s %12s | %-30s | %-30s\n", "", "", "SO_REUSEPORT hash", "worker with the fewest");
-  std::printf("%8s %12s | %9s %9s %10s | %9s %9s %10s\n", "workers", "connections", "hottest", "idle",
-              "all on one", "hottest", "idle", "all on one");
+  std::printf("%8s %12s | %9s %9s %10s | %9s %9s %10s\n", "workers", "connections", "hottest",
+              "idle", "all on one", "hottest", "idle", "all on one");
   for (const int workers : {2, 4}) {
     for (const int connections : {1, 2, 4, 8, 16, 64}) {
       const Spread a = hashed(workers, connections), b = fewest(workers, connections);
-      std::printf("%8d %12d | %8.0f%% %9.2f %9.0f%% | %8.0f%% %9.2f %9.0f%%\n", workers, connections,
-                  a.hottest * 100, a.idle, a.all_on_one * 100, b.hottest * 100, b.idle,
+      std::printf("%8d %12d | %8.0f%% %9.2f %9.0f%% | %8.0f%% %9.2f %9.0f%%\n", workers,
+                  connections, a.hottest * 100, a.idle, a.all_on_one * 100, b.hottest * 100, b.idle,
                   b.all_on_one * 100);
     }
   }

@@ -1,11 +1,12 @@
 // How long the first answer takes when many sockets are ready at once, with and without the turn
 // that is held every 64 read callbacks.
 //
-//   cmake --build build/release --target bench_first_answer && build/release/bin/bench_first_answer
+//   cmake --build build/release --target bench_first_answer
+//   build/release/bin/bench_first_answer
 //
-// 1,000 connections of one loop send 1 KiB each while the loop sleeps on them; a task per connection
-// then works for about 10 microseconds and answers. The clients are plain sockets that are looked at
-// by this thread only after the loop has answered all; so what is measured is when the server wrote.
+// 1,000 connections of one loop have sent 1 KiB each before the loop polls; a task per connection
+// then works for 0 or 10 microseconds and answers. The clients are plain sockets that this thread
+// looks at only after the loop has answered all; so what is measured is when the server wrote.
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>

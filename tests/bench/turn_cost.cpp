@@ -1,6 +1,7 @@
 // What a turn costs: waking, running, flushing, timers and mail, in nanoseconds.
 //
-//   cmake --build build/release --target bench_turn_cost && build/release/bin/bench_turn_cost
+//   cmake --build build/release --target bench_turn_cost
+//   build/release/bin/bench_turn_cost
 //
 // Each row is the best of five rounds, so that what else the machine does counts little.
 #include <algorithm>
@@ -111,7 +112,7 @@ void timers(Loop& loop) {
     for (int round = 0; round < 20; ++round) {
       loop.refresh_now();
       for (auto& task : many) task->timer.arm(0ns);
-      // Waits for the millisecond that the deadlines were rounded up to; up to 0.1 ns of a timer.
+      // Includes waiting for the millisecond that the deadlines were rounded up to: 50 ns a timer.
       do {
         loop.refresh_now();
         loop.turn();
