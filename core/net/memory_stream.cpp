@@ -35,7 +35,8 @@ MemoryStream::Pair MemoryStream::pair(Loop& loop, const MemoryStreamOptions& opt
 }
 
 MemoryStream::~MemoryStream() {
-  if (peer_ == nullptr) return;
+  if (peer_ == nullptr)
+    return;
   if (!inbox_.empty()) {
     peer_->fail();
   } else if (!output_ended_) {
@@ -61,11 +62,13 @@ void MemoryStream::start(Reader& reader) {
 
 void MemoryStream::want_read(bool wanted) {
   wanted_ = wanted;
-  if (wanted) wake();
+  if (wanted)
+    wake();
 }
 
 void MemoryStream::write(Bytes&& bytes) {
-  if (peer_ == nullptr || failure_.has_value() || output_ending_) return bytes.clear();
+  if (peer_ == nullptr || failure_.has_value() || output_ending_)
+    return bytes.clear();
   unsent_.append(std::move(bytes));
   above_mark_ = above_mark_ || backlog() >= kBacklogMark;
   flush_later();
@@ -77,12 +80,14 @@ void MemoryStream::shutdown() {
 }
 
 void MemoryStream::reset() {
-  if (peer_ != nullptr) peer_->fail();
+  if (peer_ != nullptr)
+    peer_->fail();
   fail();
 }
 
 void MemoryStream::fail() {
-  if (failure_.has_value()) return;
+  if (failure_.has_value())
+    return;
   failure_ = Error{Code::io_error, peer_is_, "connection reset by peer"};
   unsent_.clear();
   wake();
@@ -90,11 +95,14 @@ void MemoryStream::fail() {
 
 // What fits on the way; the rest goes when the other end has taken some.
 void MemoryStream::flush() {
-  if (peer_ == nullptr || failure_.has_value()) return;
+  if (peer_ == nullptr || failure_.has_value())
+    return;
   const size_t held = peer_->inbox_.size();
   send(held < capacity_ ? capacity_ - held : 0);
-  if (!unsent_.empty()) return;
-  if (!output_ending_ || output_ended_) return;
+  if (!unsent_.empty())
+    return;
+  if (!output_ending_ || output_ended_)
+    return;
   output_ended_ = true;
   peer_->input_ended_ = true;
   peer_->wake();
@@ -102,58 +110,70 @@ void MemoryStream::flush() {
 
 void MemoryStream::send(size_t max) {
   Bytes part = unsent_.take(max);
-  if (part.empty()) return;
+  if (part.empty())
+    return;
   ++writes_sent_;
-  if (tap_ != nullptr) *tap_ += part.to_string();
+  if (tap_ != nullptr)
+    *tap_ += part.to_string();
   peer_->inbox_.append(std::move(part));
   peer_->wake();
-  if (above_mark_) wake();
+  if (above_mark_)
+    wake();
 }
 
 // The remaining bytes go at once, beyond the capacity: nobody is left who could wait.
 void MemoryStream::finish_detached(Duration) {
-  if (peer_ == nullptr || failure_.has_value()) return;
+  if (peer_ == nullptr || failure_.has_value())
+    return;
   send(SIZE_MAX);
   inbox_.clear();
-  if (!output_ended_) peer_->input_ended_ = true;
+  if (!output_ended_)
+    peer_->input_ended_ = true;
   leave();
 }
 
 void MemoryStream::run() {
-  if (reader_ == nullptr) return;
+  if (reader_ == nullptr)
+    return;
   tell_open();
   const bool more = deliver();
   if (above_mark_ && backlog() < kBacklogMark / 2) {
     above_mark_ = false;
     reader_->on_drain();
   }
-  if (more) return defer();
+  if (more)
+    return defer();
   tell_end();
 }
 
 // True when the run's share was used and more waits.
 bool MemoryStream::deliver() {
   for (int i = 0; wanted_ && !inbox_.empty(); ++i) {
-    if (i == kSlicesPerRun) return true;
+    if (i == kSlicesPerRun)
+      return true;
     const size_t count = inbox_.copy_to(read_buffer, std::min(slice_, kReadBuffer));
     inbox_.drop(count);
-    if (peer_ != nullptr && !peer_->unsent_.empty()) peer_->flush_later();
+    if (peer_ != nullptr && !peer_->unsent_.empty())
+      peer_->flush_later();
     reader_->on_bytes(ByteView(read_buffer, count));
   }
   return false;
 }
 
 void MemoryStream::tell_open() {
-  if (open_told_) return;
+  if (open_told_)
+    return;
   open_told_ = true;
   reader_->on_open();
 }
 
 // A paused reader learns of an orderly end when it reads again, of a reset at once.
 void MemoryStream::tell_end() {
-  if (end_told_) return;
+  if (end_told_)
+    return;
   const bool orderly = input_ended_ && inbox_.empty() && wanted_;
-  if (!orderly && !failure_.has_value()) return;
+  if (!orderly && !failure_.has_value())
+    return;
   end_told_ = true;
   reader_->on_end(failure_);
 }

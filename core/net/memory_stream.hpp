@@ -16,8 +16,8 @@
 namespace tulle {
 
 struct MemoryStreamOptions {
-  size_t capacity = 256 * 1024;      // bytes on the way, per direction
-  size_t slice = SIZE_MAX;           // the most that one on_bytes call gets
+  size_t capacity = 256 * 1024;  // bytes on the way, per direction
+  size_t slice = SIZE_MAX;       // the most that one on_bytes call gets
 };
 
 class MemoryStream final : public ByteStream, private Task, private Flusher {
@@ -39,8 +39,8 @@ class MemoryStream final : public ByteStream, private Task, private Flusher {
   // For tests.
   void set_slice(size_t slice) { slice_ = slice; }
   void set_original_destination(const Address& to) { original_destination_ = to; }
-  void tap(std::string* copy) { tap_ = copy; }   // everything this end sends is appended to it
-  void reset();                                  // both ends hear of a reset connection
+  void tap(std::string* copy) { tap_ = copy; }  // everything this end sends is appended to it
+  void reset();                                 // both ends hear of a reset connection
   size_t writes_sent() const { return writes_sent_; }  // write stages that had something to send
   size_t undelivered() const { return inbox_.size(); }
 
@@ -56,7 +56,7 @@ class MemoryStream final : public ByteStream, private Task, private Flusher {
   void tell_open();
   void tell_end();
 
-  MemoryStream* peer_ = nullptr;      // null once it has gone, or we have
+  MemoryStream* peer_ = nullptr;  // null once it has gone, or we have
   Reader* reader_ = nullptr;
   std::string* tap_ = nullptr;
   Bytes unsent_;
@@ -72,7 +72,7 @@ class MemoryStream final : public ByteStream, private Task, private Flusher {
   bool wanted_ = true;
   bool open_told_ = false;
   bool end_told_ = false;
-  bool input_ended_ = false;          // after what is in the inbox
+  bool input_ended_ = false;  // after what is in the inbox
   bool output_ending_ = false;
   bool output_ended_ = false;
   bool above_mark_ = false;

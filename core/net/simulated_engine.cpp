@@ -39,7 +39,8 @@ class SimulatedEngine final : public Engine {
   }
   // Before events, which read the loop's time as a socket's callback does.
   void refresh_now() {
-    if (loop_ != nullptr) loop_->refresh_now();
+    if (loop_ != nullptr)
+      loop_->refresh_now();
   }
   void hold_turn() {
     turn_due_ = false;
@@ -57,11 +58,13 @@ class SimulatedEngine final : public Engine {
 
 void SimulatedEngine::run(Loop& loop) {
   const bool bound_here = loop_ == nullptr;
-  if (bound_here) bind(&loop);
+  if (bound_here)
+    bind(&loop);
   stopped_ = false;
   while (!stopped_ && clock_.step()) {
   }
-  if (bound_here) bind(nullptr);
+  if (bound_here)
+    bind(nullptr);
 }
 
 std::unique_ptr<Engine> make_simulated_engine(SimulatedClock& clock) {
@@ -72,25 +75,31 @@ SimulatedLoop::SimulatedLoop(SimulatedClock& clock) : Loop(make_simulated_engine
   static_cast<SimulatedEngine&>(engine()).bind(this);
 }
 
-SimulatedLoop::~SimulatedLoop() { static_cast<SimulatedEngine&>(engine()).bind(nullptr); }
+SimulatedLoop::~SimulatedLoop() {
+  static_cast<SimulatedEngine&>(engine()).bind(nullptr);
+}
 
 // ---- events ---------------------------------------------------------------------------------
 
 void SimulatedEvent::schedule(Instant when) {
   cancel();
-  if (when == kNever) return;
+  if (when == kNever)
+    return;
   when_ = std::max(when, clock_.now_);
   order_ = ++clock_.order_;
   clock_.events_.emplace(SimulatedClock::Key(when_, order_), this);
 }
 
 void SimulatedEvent::cancel() {
-  if (!scheduled()) return;
+  if (!scheduled())
+    return;
   clock_.events_.erase(SimulatedClock::Key(when_, order_));
   when_ = kNever;
 }
 
-Sleeper::Sleeper(SimulatedClock& clock) { clock.sleepers_.push_back(*this); }
+Sleeper::Sleeper(SimulatedClock& clock) {
+  clock.sleepers_.push_back(*this);
+}
 
 class SimulatedClock::Call final : public SimulatedEvent {
  public:
@@ -120,7 +129,8 @@ SimulatedClock::~SimulatedClock() {
 bool SimulatedClock::step() {
   ++steps_;
   ASSERT(++steps_at_this_instant_ < kMaxStepsPerInstant);
-  if (hold_turns()) return true;
+  if (hold_turns())
+    return true;
   const Instant next = next_time();
   if (next == kNever) {
     ask_sleepers();
@@ -139,7 +149,8 @@ bool SimulatedClock::step() {
 bool SimulatedClock::hold_turns() {
   bool any = false;
   for (size_t i = 0; i < engines_.size(); ++i) {
-    if (!engines_[i]->turn_is_due()) continue;
+    if (!engines_[i]->turn_is_due())
+      continue;
     engines_[i]->hold_turn();
     any = true;
   }
@@ -160,15 +171,18 @@ void SimulatedClock::run_events() {
 SimulatedEngine* SimulatedClock::earliest_timer() const {
   SimulatedEngine* earliest = nullptr;
   for (SimulatedEngine* engine : engines_) {
-    if (engine->deadline() == kNever) continue;
-    if (earliest == nullptr || engine->deadline() < earliest->deadline()) earliest = engine;
+    if (engine->deadline() == kNever)
+      continue;
+    if (earliest == nullptr || engine->deadline() < earliest->deadline())
+      earliest = engine;
   }
   return earliest;
 }
 
 Instant SimulatedClock::next_time() const {
   for (const SimulatedEngine* engine : engines_) {
-    if (engine->turn_is_due()) return now_;
+    if (engine->turn_is_due())
+      return now_;
   }
   const SimulatedEngine* timer = earliest_timer();
   const Instant event = events_.empty() ? kNever : events_.begin()->first.first;
@@ -178,18 +192,22 @@ Instant SimulatedClock::next_time() const {
 
 void SimulatedClock::advance_to(Instant when) {
   ASSERT(when >= now_);
-  if (when == now_) return;
+  if (when == now_)
+    return;
   ask_sleepers();
   now_ = when;
-  for (SimulatedEngine* engine : engines_) engine->refresh_now();
+  for (SimulatedEngine* engine : engines_)
+    engine->refresh_now();
   steps_at_this_instant_ = 0;
 }
 
 void SimulatedClock::ask_sleepers() {
   for (Sleeper& sleeper : sleepers_) {
-    if (lost_wakes_.size() >= kMaxLostWakes) return;
+    if (lost_wakes_.size() >= kMaxLostWakes)
+      return;
     std::string missed = sleeper.could_progress();
-    if (missed.empty()) continue;
+    if (missed.empty())
+      continue;
     lost_wakes_.push_back(std::to_string(now_.ns / 1000) + " us: " + missed);
   }
 }
@@ -198,8 +216,10 @@ bool SimulatedClock::run_until_quiet(Duration limit) {
   const Instant end = now_ + limit;
   for (;;) {
     const Instant next = next_time();
-    if (next != kNever && next > end) return false;
-    if (!step()) return true;
+    if (next != kNever && next > end)
+      return false;
+    if (!step())
+      return true;
   }
 }
 
@@ -217,8 +237,10 @@ void SimulatedClock::after(Duration in, std::function<void()> what) {
 
 void SimulatedClock::note(std::string_view what, uint64_t number) {
   constexpr uint64_t kPrime = 0x100000001b3;
-  for (const char c : what) trace_ = (trace_ ^ static_cast<unsigned char>(c)) * kPrime;
-  for (int shift = 0; shift < 64; shift += 8) trace_ = (trace_ ^ (number >> shift & 0xff)) * kPrime;
+  for (const char c : what)
+    trace_ = (trace_ ^ static_cast<unsigned char>(c)) * kPrime;
+  for (int shift = 0; shift < 64; shift += 8)
+    trace_ = (trace_ ^ (number >> shift & 0xff)) * kPrime;
 }
 
 }  // namespace tulle

@@ -84,7 +84,8 @@ class SimulatedClock {
   bool run_while_not(Done done, Duration limit = std::chrono::hours(1)) {
     const Instant end = now_ + limit;
     while (!done()) {
-      if (next_time() > end || !step()) return false;
+      if (next_time() > end || !step())
+        return false;
     }
     return true;
   }
@@ -109,7 +110,7 @@ class SimulatedClock {
   bool hold_turns();
   void run_events();
   void ask_sleepers();
-  Instant next_time() const;    // of the next step; now() when a turn is due, kNever when quiet
+  Instant next_time() const;  // of the next step; now() when a turn is due, kNever when quiet
   SimulatedEngine* earliest_timer() const;
   void advance_to(Instant when);
 

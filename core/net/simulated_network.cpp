@@ -13,7 +13,8 @@ class SimulatedNetwork::Reaper final : public SimulatedEvent {
   Reaper(SimulatedClock& clock, SimulatedNetwork& network)
       : SimulatedEvent(clock), clock_(clock), network_(network) {}
   void soon() {
-    if (!scheduled()) schedule(clock_.now());
+    if (!scheduled())
+      schedule(clock_.now());
   }
 
  private:
@@ -22,7 +23,8 @@ class SimulatedNetwork::Reaper final : public SimulatedEvent {
   SimulatedNetwork& network_;
 };
 
-// A listening socket: connections that were opened wait here until they are accepted.
+// A listening socket: connections that were opened wait here until they are accepted, also those
+// whose client has left again meanwhile.
 class SimulatedAcceptor final : public Acceptor {
  public:
   SimulatedAcceptor(SimulatedNetwork& network, std::string ip, const Address& at,
@@ -39,7 +41,8 @@ class SimulatedAcceptor final : public Acceptor {
   }
 
   std::unique_ptr<ByteStream> accept() override {
-    if (paused_ || waiting_.empty()) return nullptr;
+    if (paused_ || waiting_.empty())
+      return nullptr;
     SimulatedSocket& socket = *waiting_.front();
     waiting_.pop_front();
     ++network_.counters_.accepted;
@@ -49,17 +52,20 @@ class SimulatedAcceptor final : public Acceptor {
   }
   void pause(bool paused) override {
     paused_ = paused;
-    if (!paused && !waiting_.empty()) owner_.wake();
+    if (!paused && !waiting_.empty())
+      owner_.wake();
   }
   const Address& local_address() const override { return at_; }
 
   void arrive(SimulatedSocket& socket) {
     waiting_.push_back(&socket);
-    if (!paused_) owner_.wake();
+    if (!paused_)
+      owner_.wake();
   }
   bool is_full() const { return waiting_.size() >= static_cast<size_t>(options_.backlog); }
   bool is_at(const std::string& ip, const Address& to) const {
-    if (at_.port() != to.port()) return false;
+    if (at_.port() != to.port())
+      return false;
     const bool here = to.is_loopback() || ip_ == to.ip();
     const bool any = at_.ip() == "0.0.0.0" || at_.ip() == "::";
     return (!to.is_loopback() || ip == ip_) && (at_ == to || (any && here));
@@ -70,7 +76,6 @@ class SimulatedAcceptor final : public Acceptor {
   bool listens_on(const std::string& ip, uint16_t port) const {
     return ip == ip_ && at_.port() == port;
   }
-  // Somebody who was opened but has left again before accept() is still accepted, as in a kernel.
 
  private:
   SimulatedNetwork& network_;
@@ -104,10 +109,12 @@ class SimulatedHost final : public Network {
 uint16_t SimulatedHost::free_port() {
   for (;;) {
     uint16_t& port = network_.next_port_;
-    if (++port < 32768) port = 32768;
+    if (++port < 32768)
+      port = 32768;
     const bool taken = std::any_of(network_.listeners_.begin(), network_.listeners_.end(),
                                    [&](auto* one) { return one->listens_on(ip_, port); });
-    if (!taken) return port;
+    if (!taken)
+      return port;
   }
 }
 
@@ -115,7 +122,8 @@ Result<std::unique_ptr<Acceptor>> SimulatedHost::listen(const Address& at,
                                                         const ListenOptions& options, Task& owner) {
   const Address where = at.port() == 0 ? at.with_port(free_port()) : at;
   for (const SimulatedAcceptor* other : network_.listeners_) {
-    if (!other->clashes_with(ip_, where, options)) continue;
+    if (!other->clashes_with(ip_, where, options))
+      continue;
     return Error{Code::address_in_use, Origin::local, where.to_string() + " is in use on " + ip_};
   }
   return std::unique_ptr<Acceptor>(
@@ -132,7 +140,8 @@ std::unique_ptr<ByteStream> SimulatedHost::connect(const Address& to) {
   SimulatedSocket& server = wire->socket(1);
   client.peer = to;
   server.local = target;
-  if (redirected) server.original_destination = to;
+  if (redirected)
+    server.original_destination = to;
   const std::string from = to.is_loopback() ? to.ip() : ip_;
   client.local = server.peer = *Address::parse(from, free_port());
   wire->from_ip = ip_;
@@ -148,7 +157,9 @@ std::unique_ptr<ByteStream> SimulatedHost::connect(const Address& to) {
 SimulatedNetwork::SimulatedNetwork(SimulatedClock& clock)
     : Sleeper(clock), clock_(clock), reaper_(std::make_unique<Reaper>(clock, *this)) {}
 
-SimulatedNetwork::~SimulatedNetwork() { ASSERT(listeners_.empty()); }
+SimulatedNetwork::~SimulatedNetwork() {
+  ASSERT(listeners_.empty());
+}
 
 std::unique_ptr<Network> SimulatedNetwork::host(Loop& loop, std::string_view ip,
                                                 const SimulatedHostOptions& options) {
@@ -168,8 +179,10 @@ void SimulatedNetwork::set_link(const std::string& ip, const std::string& other_
 }
 
 const LinkOptions& SimulatedNetwork::link(const Address& a, const Address& b) const {
-  if (a.is_loopback() || b.is_loopback()) return loopback_;
-  if (links_.empty()) return default_link_;
+  if (a.is_loopback() || b.is_loopback())
+    return loopback_;
+  if (links_.empty())
+    return default_link_;
   const auto found = links_.find(pair_of(a.ip(), b.ip()));
   return found != links_.end() ? found->second : default_link_;
 }
@@ -211,23 +224,27 @@ void SimulatedNetwork::resume_all() {
 std::vector<SimulatedNetwork::Connection> SimulatedNetwork::connections() const {
   std::vector<Connection> found;
   for (const auto& [id, wire] : wires_) {
-    if (!wire->is_established()) continue;
+    if (!wire->is_established())
+      continue;
     found.push_back({id, wire->socket(0).local, wire->socket(0).peer});
   }
   return found;
 }
 
 void SimulatedNetwork::cut(uint64_t id, Cut how) {
-  if (const auto found = wires_.find(id); found != wires_.end()) found->second->cut(how);
+  if (const auto found = wires_.find(id); found != wires_.end())
+    found->second->cut(how);
 }
 
 void SimulatedNetwork::cut_all(Cut how) {
-  for (const Connection& one : connections()) cut(one.id, how);
+  for (const Connection& one : connections())
+    cut(one.id, how);
 }
 
 bool SimulatedNetwork::cut_any(Cut how) {
   const std::vector<Connection> all = connections();
-  if (all.empty()) return false;
+  if (all.empty())
+    return false;
   cut(all[clock_.rng().below(all.size())].id, how);
   return true;
 }
@@ -236,9 +253,11 @@ bool SimulatedNetwork::cut_any(Cut how) {
 SimulatedAcceptor* SimulatedNetwork::find_listener(const std::string& from_ip, const Address& to) {
   std::vector<SimulatedAcceptor*> found;
   for (SimulatedAcceptor* one : listeners_) {
-    if (one->is_at(from_ip, to)) found.push_back(one);
+    if (one->is_at(from_ip, to))
+      found.push_back(one);
   }
-  if (found.size() < 2) return found.empty() ? nullptr : found.front();
+  if (found.size() < 2)
+    return found.empty() ? nullptr : found.front();
   return found[clock_.rng().below(found.size())];
 }
 
@@ -253,13 +272,16 @@ void SimulatedNetwork::arrive(SimulatedWire& wire, const std::string& from_ip) {
     ++counters_.refused;
     return client.enqueue(SimulatedSocket::Kind::refused);
   }
-  if (listener->is_full()) return;  // a kernel drops the request, and the client waits
+  if (listener->is_full())
+    return;  // a kernel drops the request, and the client waits
   server.open(nullptr);
   client.enqueue(SimulatedSocket::Kind::opened);
   listener->arrive(server);
 }
 
-void SimulatedNetwork::reap_later() { reaper_->soon(); }
+void SimulatedNetwork::reap_later() {
+  reaper_->soon();
+}
 
 void SimulatedNetwork::reap() {
   std::erase_if(wires_, [](const auto& entry) { return entry.second->is_gone(); });
@@ -267,10 +289,12 @@ void SimulatedNetwork::reap() {
 
 std::string SimulatedNetwork::could_progress() const {
   for (const auto& [id, wire] : wires_) {
-    if (wire->stalls()) continue;
+    if (wire->stalls())
+      continue;
     for (const int side : {0, 1}) {
       std::string missed = wire->socket(side).missed_progress();
-      if (!missed.empty()) return missed;
+      if (!missed.empty())
+        return missed;
     }
   }
   return {};

@@ -3,7 +3,8 @@
 // Owns: every connection on the way (SimulatedWire), the rules of links, and the faults. All chance
 // comes from the clock's generator, so a seed replays. Each process of a simulated mesh gets its
 // own Network by host(); they may share a loop. What is on the way in one direction of a connection
-// is bounded, so back-pressure is real. It must outlive the networks, listeners and streams it made.
+// is bounded, so back-pressure is real. It must outlive the networks, listeners and streams it
+// made.
 #pragma once
 
 #include <cstdint>
@@ -41,7 +42,7 @@ struct ChaosOptions {
   double reset = 0;
   double close = 0;
   double black_hole = 0;
-  double stall = 0;             // the arrival comes up to stall_for later, and so does all after it
+  double stall = 0;  // the arrival comes up to stall_for later, and so does all after it
   Duration stall_for = 200ms;
 };
 
@@ -85,14 +86,14 @@ class SimulatedNetwork : private Sleeper {
   std::vector<Connection> connections() const;  // established, oldest first
   void cut(uint64_t id, Cut how);
   void cut_all(Cut how);
-  bool cut_any(Cut how);                        // one by chance; false: there is none
+  bool cut_any(Cut how);  // one by chance; false: there is none
 
   struct Counters {
     uint64_t connects = 0;
     uint64_t accepted = 0;
     uint64_t refused = 0;
     uint64_t cuts = 0;
-    uint64_t bytes = 0;                         // delivered to readers
+    uint64_t bytes = 0;  // delivered to readers
   };
   const Counters& counters() const { return counters_; }
 

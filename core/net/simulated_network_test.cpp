@@ -1,4 +1,4 @@
-// The simulator itself: time, order, back-pressure, faults, and that a seed replays.
+// The simulated network: order, back-pressure, faults, and that a seed replays.
 #include "core/net/simulated_network.hpp"
 
 #include <gmock/gmock.h>
@@ -6,7 +6,6 @@
 
 #include <list>
 
-#include "core/net/timer.hpp"
 #include "tests/support/recorder.hpp"
 #include "tests/support/tls_pair.hpp"
 
@@ -22,14 +21,16 @@ class Listener final : public Task {
   Listener(Loop& loop, Network& network, std::string_view at) : Task(loop) {
     auto made = network.listen(*Address::parse(at), {}, *this);
     EXPECT_TRUE(made.has_value()) << made.error().detail;
-    if (made) acceptor = std::move(*made);
+    if (made)
+      acceptor = std::move(*made);
   }
   std::unique_ptr<Acceptor> acceptor;
   std::list<Recorder> accepted;
 
  private:
   void run() override {
-    while (auto stream = acceptor->accept()) accepted.emplace_back(std::move(stream));
+    while (auto stream = acceptor->accept())
+      accepted.emplace_back(std::move(stream));
   }
 };
 
@@ -205,7 +206,8 @@ TEST_F(SimulatedNetworkTest, DestroyingWithUnreadBytesIsAReset) {
     settle();
     Recorder& server = listener.accepted.back();
     server.stream->want_read(false);
-    if (unread) client.send("never read");
+    if (unread)
+      client.send("never read");
     settle();
     server.stream.reset();
     settle();
@@ -230,8 +232,12 @@ TEST_F(SimulatedNetworkTest, Cuts) {
         EXPECT_EQ(client.why->code, Code::io_error);
         EXPECT_EQ(server.why->code, Code::io_error);
         break;
-      case Cut::close: EXPECT_TRUE(client.ended_orderly() && server.ended_orderly()); break;
-      case Cut::black_hole: EXPECT_FALSE(client.ended || server.ended); break;
+      case Cut::close:
+        EXPECT_TRUE(client.ended_orderly() && server.ended_orderly());
+        break;
+      case Cut::black_hole:
+        EXPECT_FALSE(client.ended || server.ended);
+        break;
     }
     EXPECT_EQ(server.text, "");
   }
@@ -313,10 +319,13 @@ class Relay final : private Task {
     pump(far_, near_);
   }
   static void pump(Half& from, Half& to) {
-    if (to.stream == nullptr || from.stream == nullptr) return;
-    if (to.stream->backlog() < ByteStream::kBacklogMark) to.stream->write(std::move(from.received));
+    if (to.stream == nullptr || from.stream == nullptr)
+      return;
+    if (to.stream->backlog() < ByteStream::kBacklogMark)
+      to.stream->write(std::move(from.received));
     from.stream->want_read(from.received.empty());
-    if (from.ended && from.received.empty()) ByteStream::finish(std::move(to.stream), 1s);
+    if (from.ended && from.received.empty())
+      ByteStream::finish(std::move(to.stream), 1s);
   }
   Half near_;
   Half far_;
@@ -331,7 +340,8 @@ class Sidecar final : private Task {
  private:
   void run() override {
     while (auto stream = acceptor_->accept()) {
-      relays_.emplace_back(loop_, std::move(stream), network_.connect(*Address::parse("10.0.0.2:80")));
+      relays_.emplace_back(loop_, std::move(stream),
+                           network_.connect(*Address::parse("10.0.0.2:80")));
     }
   }
   Network& network_;
@@ -385,7 +395,8 @@ TEST(SimulatedMesh, TheSameSeedIsTheSameRun) {
 TEST(SimulatedMesh, NothingIsLostWithoutCuts) {
   ChaosOptions stalls;
   stalls.stall = 0.1;
-  for (uint64_t seed = 1; seed <= 10; ++seed) run_small_mesh(seed, stalls, true);
+  for (uint64_t seed = 1; seed <= 10; ++seed)
+    run_small_mesh(seed, stalls, true);
 }
 
 TEST(SimulatedTls, OverTheNetworkWithEverySlicing) {
@@ -413,103 +424,6 @@ TEST(SimulatedTls, OverTheNetworkWithEverySlicing) {
     EXPECT_TRUE(server.text == pattern(200'000));
     EXPECT_THAT(clock.lost_wakes(), ::testing::IsEmpty());
   }
-}
-
-// ---- the engine --------------------------------------------------------------------------------
-
-class Alarm final : public Task {
- public:
-  explicit Alarm(Loop& loop) : Task(loop) {}
-  Timer timer{*this};
-  std::vector<int64_t> fired_ms;
-
- private:
-  void run() override {
-    if (timer.fired()) fired_ms.push_back(loop_.now().ns / 1'000'000);
-  }
-};
-
-TEST(SimulatedEngine, TimersFireAtTheirVirtualTime) {
-  SimulatedClock clock;
-  SimulatedLoop loop(clock);
-  Alarm alarm(loop);
-  alarm.timer.arm(std::chrono::hours(24));
-  EXPECT_FALSE(clock.run_until_quiet(std::chrono::hours(1)));
-  clock.run_until(Instant{0} + std::chrono::hours(23));
-  EXPECT_TRUE(alarm.fired_ms.empty());
-  EXPECT_TRUE(clock.run_until_quiet());
-  EXPECT_EQ(alarm.fired_ms, std::vector<int64_t>{86'400'000});
-}
-
-TEST(SimulatedEngine, EventsKeepTheirOrderAndMayScheduleMore) {
-  SimulatedClock clock;
-  SimulatedLoop loop(clock);
-  std::string order;
-  clock.after(2ms, [&] { order += 'c'; });
-  clock.after(1ms, [&] {
-    order += 'a';
-    clock.after(0ms, [&] { order += 'b'; });
-    clock.after(9ms, [&] { order += 'd'; });
-  });
-  EXPECT_TRUE(clock.run_until_quiet());
-  EXPECT_EQ(order, "abcd");
-  EXPECT_EQ(clock.now().ns, Duration(10ms).count());
-}
-
-TEST(SimulatedEngine, LoopRunEndsWhenQuietOrStopped) {
-  SimulatedClock clock;
-  Loop loop(make_simulated_engine(clock));
-  Alarm alarm(loop);
-  alarm.timer.arm(5ms);
-  clock.after(7ms, [&] { loop.stop(); });
-  clock.after(9ms, [] {});
-  loop.run();
-  EXPECT_EQ(alarm.fired_ms, std::vector<int64_t>{5});
-  EXPECT_EQ(clock.now().ns, Duration(7ms).count());
-  loop.run();
-  EXPECT_EQ(clock.now().ns, Duration(9ms).count());
-}
-
-TEST(SimulatedEngine, TwoLoopsShareTheTimeAndSendMail) {
-  class Mail final : public Message {
-   public:
-    explicit Mail(int& count) : count_(count) {}
-    void deliver() override { ++count_; }
-
-   private:
-    int& count_;
-  };
-  SimulatedClock clock;
-  SimulatedLoop first(clock);
-  SimulatedLoop second(clock);
-  Alarm one(first);
-  Alarm two(second);
-  one.timer.arm(5ms);
-  two.timer.arm(3ms);
-  int delivered = 0;
-  clock.after(4ms, [&] { second.post(std::make_unique<Mail>(delivered)); });
-  EXPECT_TRUE(clock.run_until_quiet());
-  EXPECT_EQ(one.fired_ms, std::vector<int64_t>{5});
-  EXPECT_EQ(two.fired_ms, std::vector<int64_t>{3});
-  EXPECT_EQ(delivered, 1);
-}
-
-TEST(SimulatedEngine, SleepersThatCouldGoOnAreReported) {
-  class Forgotten final : public Sleeper {
-   public:
-    using Sleeper::Sleeper;
-    std::string could_progress() const override { return missed; }
-    std::string missed;
-  };
-  SimulatedClock clock;
-  SimulatedLoop loop(clock);
-  Forgotten sleeper(clock);
-  clock.run_for(1ms);
-  EXPECT_TRUE(clock.lost_wakes().empty());
-  sleeper.missed = "exchange 3 has a response and a free client";
-  clock.run_for(1ms);
-  ASSERT_FALSE(clock.lost_wakes().empty());
-  EXPECT_THAT(clock.lost_wakes().front(), HasSubstr("1000 us: exchange 3"));
 }
 
 }  // namespace

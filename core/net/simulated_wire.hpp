@@ -2,8 +2,8 @@
 //
 // Owns both ends' sockets (SimulatedSocket): what was written and not sent, what is on the way, and
 // what has arrived and was not read. A SimulatedStream is an owner's handle to a socket; it may go
-// at any time. Everything that travels, opening and closing included, is a segment, so that order is
-// kept by construction. Only core/net/simulated_*.cpp includes this.
+// at any time. Everything that travels, opening and closing included, is a segment, so that order
+// is kept by construction. Only core/net/simulated_*.cpp includes this.
 #pragma once
 
 #include <deque>
@@ -38,11 +38,11 @@ class SimulatedSocket final : private SimulatedEvent {
   // For the stream.
   void write(Bytes&& bytes);
   void shutdown();
-  void push_out();                   // the write stage
-  void wake_reader();                // it wants to read (again)
+  void push_out();     // the write stage
+  void wake_reader();  // it wants to read (again)
   void close();
   void finish(Duration linger);
-  void tell();                       // whatever the present reader does not know yet
+  void tell();  // whatever the present reader does not know yet
   size_t backlog() const { return unsent_.size(); }
   SimulatedSocket& other() const;
 
@@ -53,6 +53,7 @@ class SimulatedSocket final : private SimulatedEvent {
   void forget_arriving();
   void sever() { severed_ = true; }
   void resume();
+  void made_room();                  // the way out may have become free
   void start_connecting() { phase_ = Phase::connecting; }
   Phase phase() const { return phase_; }
   bool is_gone() const { return phase_ == Phase::unborn || phase_ == Phase::closed; }
@@ -73,7 +74,6 @@ class SimulatedSocket final : private SimulatedEvent {
   bool readable() const;
   size_t slice_size();
   size_t room() const;
-  void made_room();
   void fail(Code code, std::string_view what);
   void close_when_finished();
 
@@ -90,11 +90,11 @@ class SimulatedSocket final : private SimulatedEvent {
   Instant last_arrival_{};
   std::unique_ptr<Error> failure_;
   std::unique_ptr<Linger> linger_;
-  bool finishing_ = false;       // the owner has left by finish()
+  bool finishing_ = false;  // the owner has left by finish()
   bool end_arrived_ = false;
   bool output_ending_ = false;
   bool output_ended_ = false;
-  bool severed_ = false;         // cut in the middle: what is written is answered by a reset
+  bool severed_ = false;  // cut in the middle: what is written is answered by a reset
 };
 
 class SimulatedWire {
@@ -112,10 +112,10 @@ class SimulatedWire {
   const LinkOptions& link() const;
   const ChaosOptions& chaos() const;
   void count_bytes(size_t count) const;
-  void arrived();                 // the SYN has
+  void arrived();  // the SYN has
   void reap_later() const;
 
-  std::string from_ip;            // of the host that connects
+  std::string from_ip;  // of the host that connects
 
  private:
   SimulatedNetwork& network_;

@@ -16,7 +16,8 @@ int wire_read(BIO* bio, char* to, size_t max, size_t* done) {
   auto* wire = static_cast<TlsWire*>(BIO_get_data(bio));
   BIO_clear_retry_flags(bio);
   *done = wire->read(to, max);
-  if (*done > 0) return 1;
+  if (*done > 0)
+    return 1;
   // Never an end of file: the stream knows what its end means, OpenSSL need not.
   BIO_set_retry_read(bio);
   return -1;
@@ -93,7 +94,8 @@ bool TlsWire::show_whole_records() {
     const bool is_record = header[0] >= 20 && header[0] <= 23 && length <= kLargestRecord;
     // OpenSSL has the right words for garbage, so it sees all of it.
     const size_t end = is_record ? shown_ + kRecordHeader + length : held_.size();
-    if (end > held_.size()) break;
+    if (end > held_.size())
+      break;
     shown_ = end;
   }
   return shown_ > 0;
@@ -102,14 +104,17 @@ bool TlsWire::show_whole_records() {
 size_t TlsWire::read(char* to, size_t max) {
   if (held_.empty()) {
     const size_t count = std::min(max, fresh_.size());
-    if (count > 0) std::memcpy(to, fresh_.data(), count);
+    if (count > 0)
+      std::memcpy(to, fresh_.data(), count);
     fresh_.remove_prefix(count);
     return count;
   }
-  if (!showing_all_) max = std::min(max, shown_);
+  if (!showing_all_)
+    max = std::min(max, shown_);
   const size_t count = held_.copy_to(to, max);
   held_.drop(count);
-  if (!showing_all_) shown_ -= count;
+  if (!showing_all_)
+    shown_ -= count;
   return count;
 }
 
@@ -121,9 +126,11 @@ bio_st* make_wire_bio(TlsWire& wire) {
 }
 
 bool looks_like_http(ByteView start) {
-  if (start.starts_with("HTTP/") || start.starts_with("PRI * HTTP/2")) return true;
+  if (start.starts_with("HTTP/") || start.starts_with("PRI * HTTP/2"))
+    return true;
   const size_t space = start.find(' ');
-  if (space == ByteView::npos || space < 3 || space > 12) return false;
+  if (space == ByteView::npos || space < 3 || space > 12)
+    return false;
   return std::all_of(start.begin(), start.begin() + static_cast<ptrdiff_t>(space),
                      [](char c) { return c >= 'A' && c <= 'Z'; });
 }

@@ -14,27 +14,27 @@ namespace tulle {
 
 class TlsWire {
  public:
-  void lend(ByteView fresh);   // valid until keep_rest()
-  void keep_rest();            // copies what OpenSSL did not take
+  void lend(ByteView fresh);  // valid until keep_rest()
+  void keep_rest();           // copies what OpenSSL did not take
   void keep(ByteView fresh) { held_.append(fresh); }
-  void discard();              // forgets everything that has arrived
+  void discard();  // forgets everything that has arrived
   size_t unread() const { return held_.size() + fresh_.size(); }
 
   // What OpenSSL may see: everything, or only what belongs to complete records. Held bytes only.
   void show_all() { showing_all_ = true; }
-  bool show_whole_records();   // true when there is something to see
+  bool show_whole_records();  // true when there is something to see
 
   size_t peek(char* to, size_t max) const { return held_.copy_to(to, max); }
-  size_t read(char* to, size_t max);   // for the BIO; 0: nothing to see
+  size_t read(char* to, size_t max);  // for the BIO; 0: nothing to see
 
-  Bytes out;                   // records for the inner stream
+  Bytes out;  // records for the inner stream
 
  private:
   bool peek_header(size_t offset, unsigned char (&header)[5]) const;
 
   Bytes held_;
   ByteView fresh_;
-  size_t shown_ = 0;           // bytes of held_ that OpenSSL may read, unless showing_all_
+  size_t shown_ = 0;  // bytes of held_ that OpenSSL may read, unless showing_all_
   bool showing_all_ = false;
 };
 

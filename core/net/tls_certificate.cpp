@@ -33,7 +33,9 @@ BioPointer text_bio(const std::string& text) {
 }
 
 // Without this OpenSSL would ask for a password on the terminal.
-int no_password(char*, int, int, void*) { return -1; }
+int no_password(char*, int, int, void*) {
+  return -1;
+}
 
 std::string named(std::string_view what, const std::string& origin) {
   return origin.empty() ? std::string(what) : std::string(what) + " (" + origin + ")";
@@ -64,7 +66,8 @@ std::string subject_of(x509_st& certificate) {
 std::string serial_of(x509_st& certificate) {
   std::unique_ptr<BIGNUM, FreeNumber> number(
       ASN1_INTEGER_to_BN(X509_get0_serialNumber(&certificate), nullptr));
-  if (number == nullptr) return {};
+  if (number == nullptr)
+    return {};
   std::unique_ptr<char, FreeText> text(BN_bn2hex(number.get()));
   return text != nullptr ? text.get() : "";
 }
@@ -73,17 +76,21 @@ void read_alternative_names(x509_st& leaf, LeafNames& names) {
   int criticality = 0;
   std::unique_ptr<GENERAL_NAMES, FreeNames> found(static_cast<GENERAL_NAMES*>(
       X509_get_ext_d2i(&leaf, NID_subject_alt_name, &criticality, nullptr)));
-  if (found == nullptr) return;
+  if (found == nullptr)
+    return;
   for (int i = 0; i < sk_GENERAL_NAME_num(found.get()); ++i) {
     const GENERAL_NAME* name = sk_GENERAL_NAME_value(found.get(), i);
     if (name->type == GEN_URI) {
       ++names.uri_count;
       const std::string_view uri = text_of(name->d.uniformResourceIdentifier);
-      if (uri.size() >= 7 && strncasecmp(uri.data(), "spiffe:", 7) == 0) names.claims_spiffe = true;
-      if (is_printable(uri)) names.identity.uri_sans.emplace_back(uri);
+      if (uri.size() >= 7 && strncasecmp(uri.data(), "spiffe:", 7) == 0)
+        names.claims_spiffe = true;
+      if (is_printable(uri))
+        names.identity.uri_sans.emplace_back(uri);
     } else if (name->type == GEN_DNS) {
       const std::string_view dns = text_of(name->d.dNSName);
-      if (is_printable(dns)) names.identity.dns_sans.emplace_back(dns);
+      if (is_printable(dns))
+        names.identity.dns_sans.emplace_back(dns);
     }
   }
 }
@@ -94,15 +101,17 @@ bool key_usage_is_critical(x509_st& leaf) {
 }
 
 bool is_path_segment(std::string_view segment) {
-  if (segment.empty() || segment == "." || segment == "..") return false;
+  if (segment.empty() || segment == "." || segment == "..")
+    return false;
   return std::all_of(segment.begin(), segment.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '.' || c == '-' || c == '_';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '-' || c == '_';
   });
 }
 
 bool is_trust_domain(std::string_view name) {
-  if (name.empty() || name.size() > 255) return false;
+  if (name.empty() || name.size() > 255)
+    return false;
   return std::all_of(name.begin(), name.end(), [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
   });
@@ -110,8 +119,12 @@ bool is_trust_domain(std::string_view name) {
 
 }  // namespace
 
-void FreeCertificate::operator()(x509_st* certificate) const { X509_free(certificate); }
-void FreeKey::operator()(evp_pkey_st* key) const { EVP_PKEY_free(key); }
+void FreeCertificate::operator()(x509_st* certificate) const {
+  X509_free(certificate);
+}
+void FreeKey::operator()(evp_pkey_st* key) const {
+  EVP_PKEY_free(key);
+}
 
 Result<std::vector<CertificatePointer>> parse_certificates(const std::string& pem,
                                                            std::string_view what,
@@ -124,13 +137,15 @@ Result<std::vector<CertificatePointer>> parse_certificates(const std::string& pe
   }
   // Running out of text also leaves an error; anything else is damage, wherever it is.
   const unsigned long code = ERR_peek_last_error();
-  const bool at_end = ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE;
+  const bool at_end =
+      ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE;
   if (!at_end) {
-    return bad_material(named(what, origin) + " cannot be read: " +
-                        take_openssl_reason("damaged PEM"));
+    return bad_material(named(what, origin) +
+                        " cannot be read: " + take_openssl_reason("damaged PEM"));
   }
   ERR_clear_error();
-  if (found.empty()) return bad_material(named(what, origin) + " holds no certificate in PEM form");
+  if (found.empty())
+    return bad_material(named(what, origin) + " holds no certificate in PEM form");
   return found;
 }
 
@@ -139,8 +154,8 @@ Result<KeyPointer> parse_key(const std::string& pem, const std::string& origin) 
   BioPointer bio = text_bio(pem);
   KeyPointer key(PEM_read_bio_PrivateKey(bio.get(), nullptr, no_password, nullptr));
   if (key == nullptr) {
-    return bad_material(named("private key", origin) + " cannot be read: " +
-                        take_openssl_reason("damaged PEM"));
+    return bad_material(named("private key", origin) +
+                        " cannot be read: " + take_openssl_reason("damaged PEM"));
   }
   ERR_clear_error();
   return key;
@@ -165,7 +180,8 @@ std::string spiffe_fault(x509_st& leaf, const LeafNames& names) {
     return "peer's certificate has " + std::to_string(names.uri_count) +
            " URI names, a SPIFFE certificate has exactly one";
   }
-  if (names.identity.spiffe_id.empty()) return "peer's certificate has a malformed SPIFFE ID";
+  if (names.identity.spiffe_id.empty())
+    return "peer's certificate has a malformed SPIFFE ID";
   if ((X509_get_extension_flags(&leaf) & EXFLAG_CA) != 0) {
     return "peer's certificate is a CA certificate";
   }
@@ -181,21 +197,25 @@ std::string spiffe_fault(x509_st& leaf, const LeafNames& names) {
 
 bool is_spiffe_id(std::string_view uri) {
   constexpr std::string_view kScheme = "spiffe://";
-  if (uri.size() > 2048 || !uri.starts_with(kScheme)) return false;
+  if (uri.size() > 2048 || !uri.starts_with(kScheme))
+    return false;
   uri.remove_prefix(kScheme.size());
   size_t slash = uri.find('/');
-  if (slash == std::string_view::npos || !is_trust_domain(uri.substr(0, slash))) return false;
+  if (slash == std::string_view::npos || !is_trust_domain(uri.substr(0, slash)))
+    return false;
   while (slash != std::string_view::npos) {
     uri.remove_prefix(slash + 1);
     slash = uri.find('/');
-    if (!is_path_segment(uri.substr(0, slash))) return false;
+    if (!is_path_segment(uri.substr(0, slash)))
+      return false;
   }
   return true;
 }
 
 Result<CertificateFacts> read_certificate(const std::string& pem, const std::string& origin) {
   auto parsed = parse_certificates(pem, "certificate", origin);
-  if (!parsed) return parsed.error();
+  if (!parsed)
+    return parsed.error();
   x509_st& leaf = *parsed->front();
   LeafNames names = read_leaf_names(leaf);
   CertificateFacts facts;
@@ -209,12 +229,15 @@ Result<CertificateFacts> read_certificate(const std::string& pem, const std::str
 Result<void> check_key_matches(const std::string& certificate_pem, const std::string& key_pem,
                                const std::string& origin) {
   auto chain = parse_certificates(certificate_pem, "certificate", origin);
-  if (!chain) return chain.error();
+  if (!chain)
+    return chain.error();
   auto key = parse_key(key_pem, origin);
-  if (!key) return key.error();
+  if (!key)
+    return key.error();
   const bool matches = X509_check_private_key(chain->front().get(), key->get()) == 1;
   ERR_clear_error();
-  if (matches) return {};
+  if (matches)
+    return {};
   return bad_material(named("private key", origin) +
                       " does not belong to the certificate: their public keys differ");
 }

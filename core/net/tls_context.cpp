@@ -41,7 +41,8 @@ std::string protocols_in_words(const unsigned char* list, unsigned size) {
   std::string text;
   for (unsigned i = 0; i < size && text.size() < 100;) {
     const unsigned length = list[i++];
-    if (!text.empty()) text += ", ";
+    if (!text.empty())
+      text += ", ";
     for (unsigned k = 0; k < length && i < size; ++k, ++i) {
       text += list[i] > 0x20 && list[i] < 0x7f ? static_cast<char>(list[i]) : '?';
     }
@@ -55,16 +56,15 @@ std::string protocols_in_words(const unsigned char* list, unsigned size) {
 struct ContextCallbacks {
   static int verify(X509_STORE_CTX* chain, void* argument) {
     const auto& context = *static_cast<const OpenSslContext*>(argument);
-    auto* session = static_cast<SSL*>(
-        X509_STORE_CTX_get_ex_data(chain, SSL_get_ex_data_X509_STORE_CTX_idx()));
+    auto* session =
+        static_cast<SSL*>(X509_STORE_CTX_get_ex_data(chain, SSL_get_ex_data_X509_STORE_CTX_idx()));
     auto* verdict = static_cast<TlsVerdict*>(SSL_get_app_data(session));
     return context.expectation_.judge(*chain, *verdict) ? 1 : 0;
   }
 
   // Our order of preference decides. A client without the extension never comes here.
   static int choose_protocol(SSL* session, const unsigned char** out, unsigned char* out_size,
-                             const unsigned char* offered, unsigned offered_size,
-                             void* argument) {
+                             const unsigned char* offered, unsigned offered_size, void* argument) {
     const auto& context = *static_cast<const OpenSslContext*>(argument);
     const auto* ours = reinterpret_cast<const unsigned char*>(context.protocols_wire_.data());
     unsigned char* chosen = nullptr;
@@ -84,13 +84,18 @@ struct ContextCallbacks {
   }
 };
 
-void FreeContext::operator()(ssl_ctx_st* context) const { SSL_CTX_free(context); }
-void FreeSession::operator()(ssl_st* session) const { SSL_free(session); }
+void FreeContext::operator()(ssl_ctx_st* context) const {
+  SSL_CTX_free(context);
+}
+void FreeSession::operator()(ssl_st* session) const {
+  SSL_free(session);
+}
 
 Result<void> OpenSslContext::set_defaults(const TlsOptions& options) {
   SSL_CTX* context = context_.get();
   const int oldest = options.allow_tls12 ? TLS1_2_VERSION : TLS1_3_VERSION;
-  const char* suites = options.cipher_suites.empty() ? kCipherSuites : options.cipher_suites.c_str();
+  const char* suites =
+      options.cipher_suites.empty() ? kCipherSuites : options.cipher_suites.c_str();
   SSL_CTX_set_security_level(context, 2);
   if (SSL_CTX_set_min_proto_version(context, oldest) != 1 ||
       SSL_CTX_set_max_proto_version(context, TLS1_3_VERSION) != 1) {
@@ -122,15 +127,19 @@ Result<void> OpenSslContext::set_defaults(const TlsOptions& options) {
 
 Result<void> OpenSslContext::set_certificate(const TlsOptions& options) {
   if (options.certificate_pem.empty() && options.key_pem.empty()) {
-    if (role_ == Role::client) return {};
+    if (role_ == Role::client)
+      return {};
     return invalid(options, "a TLS server needs a certificate");
   }
   auto chain = parse_certificates(options.certificate_pem, "certificate", options.origin);
-  if (!chain) return chain.error();
+  if (!chain)
+    return chain.error();
   auto key = parse_key(options.key_pem, options.origin);
-  if (!key) return key.error();
+  if (!key)
+    return key.error();
   auto matching = check_key_matches(options.certificate_pem, options.key_pem, options.origin);
-  if (!matching) return matching.error();
+  if (!matching)
+    return matching.error();
   SSL_CTX* context = context_.get();
   if (SSL_CTX_use_certificate(context, chain->front().get()) != 1) {
     return refused(options, "certificate");
@@ -140,7 +149,8 @@ Result<void> OpenSslContext::set_certificate(const TlsOptions& options) {
       return refused(options, "intermediate certificate");
     }
   }
-  if (SSL_CTX_use_PrivateKey(context, key->get()) != 1) return refused(options, "private key");
+  if (SSL_CTX_use_PrivateKey(context, key->get()) != 1)
+    return refused(options, "private key");
   LeafNames names = read_leaf_names(*chain->front());
   spiffe_id_ = std::move(names.identity.spiffe_id);
   not_after_ = names.identity.not_after;
@@ -160,10 +170,12 @@ Result<void> OpenSslContext::set_trust(const TlsOptions& options, bool require_c
     return invalid(options, "neither a server name nor peer names say whom to expect");
   }
   auto trusted = parse_certificates(options.trust_pem, "CA bundle", options.origin);
-  if (!trusted) return trusted.error();
+  if (!trusted)
+    return trusted.error();
   X509_STORE* store = SSL_CTX_get_cert_store(context);
   for (const CertificatePointer& anchor : *trusted) {
-    if (X509_STORE_add_cert(store, anchor.get()) != 1) return refused(options, "CA bundle");
+    if (X509_STORE_add_cert(store, anchor.get()) != 1)
+      return refused(options, "CA bundle");
   }
   expectation_.sans = options.peer_sans;
   const int required = require_client ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0;
@@ -181,7 +193,8 @@ Result<void> OpenSslContext::set_protocols(const TlsOptions& options) {
     protocols_wire_ += protocol;
     protocols_text_ += (protocols_text_.empty() ? "" : ", ") + protocol;
   }
-  if (protocols_wire_.empty()) return {};
+  if (protocols_wire_.empty())
+    return {};
   SSL_CTX* context = context_.get();
   if (role_ == Role::server) {
     SSL_CTX_set_alpn_select_cb(context, ContextCallbacks::choose_protocol, this);
@@ -198,7 +211,8 @@ bool OpenSslContext::offers(ByteView protocol) const {
   ByteView rest = protocols_wire_;
   while (!protocol.empty() && !rest.empty()) {
     const auto size = static_cast<unsigned char>(rest.front());
-    if (rest.substr(1, size) == protocol) return true;
+    if (rest.substr(1, size) == protocol)
+      return true;
     rest.remove_prefix(1 + size);
   }
   return protocol.empty();
@@ -208,30 +222,37 @@ Result<std::shared_ptr<const TlsContext>> OpenSslContext::make(const TlsOptions&
                                                                bool require_client,
                                                                std::string server_name) {
   ERR_clear_error();
-  if (server_name.ends_with('.')) server_name.pop_back();
+  if (server_name.ends_with('.'))
+    server_name.pop_back();
   if (server_name.size() > 253 || server_name.find('\0') != std::string::npos) {
     return invalid(options, "the server name is no host name");
   }
   std::shared_ptr<OpenSslContext> made(new OpenSslContext());
-  made->context_.reset(SSL_CTX_new(role == Role::server ? TLS_server_method() : TLS_client_method()));
-  if (made->context_ == nullptr) return refused(options, "TLS context");
+  made->context_.reset(
+      SSL_CTX_new(role == Role::server ? TLS_server_method() : TLS_client_method()));
+  if (made->context_ == nullptr)
+    return refused(options, "TLS context");
   made->role_ = role;
   made->expectation_.peer = made->peer();
   const bool is_ip_address = Address::parse(server_name, 0).has_value();
-  if (!is_ip_address) made->sni_ = server_name;
+  if (!is_ip_address)
+    made->sni_ = server_name;
   made->expectation_.server_name = std::move(server_name);
   for (auto step : {&OpenSslContext::set_defaults, &OpenSslContext::set_certificate,
                     &OpenSslContext::set_protocols}) {
-    if (auto done = (made.get()->*step)(options); !done) return done.error();
+    if (auto done = (made.get()->*step)(options); !done)
+      return done.error();
   }
-  if (auto done = made->set_trust(options, require_client); !done) return done.error();
+  if (auto done = made->set_trust(options, require_client); !done)
+    return done.error();
   return std::shared_ptr<const TlsContext>(std::move(made));
 }
 
 SessionPointer OpenSslContext::open(TlsWire& wire, TlsVerdict& verdict) const {
   ERR_clear_error();
   SessionPointer session(SSL_new(context_.get()));
-  if (session == nullptr) return nullptr;
+  if (session == nullptr)
+    return nullptr;
   BIO* bio = make_wire_bio(wire);
   SSL_set_bio(session.get(), bio, bio);
   SSL_set_app_data(session.get(), &verdict);
@@ -239,7 +260,8 @@ SessionPointer OpenSslContext::open(TlsWire& wire, TlsVerdict& verdict) const {
     SSL_set_accept_state(session.get());
   } else {
     SSL_set_connect_state(session.get());
-    if (!sni_.empty() && SSL_set_tlsext_host_name(session.get(), sni_.c_str()) != 1) return nullptr;
+    if (!sni_.empty() && SSL_set_tlsext_host_name(session.get(), sni_.c_str()) != 1)
+      return nullptr;
   }
   return session;
 }

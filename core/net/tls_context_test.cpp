@@ -13,7 +13,8 @@ using ::testing::HasSubstr;
 
 std::string server_error(const TlsOptions& options, bool require_client = true) {
   auto made = TlsContext::server(options, require_client);
-  if (made.has_value()) return "accepted";
+  if (made.has_value())
+    return "accepted";
   EXPECT_EQ(made.error().code, Code::invalid_config);
   EXPECT_EQ(made.error().origin, Origin::local);
   return made.error().detail;
@@ -113,7 +114,8 @@ TEST(TlsCertificate, Facts) {
 TEST(TlsCertificate, SpiffeIds) {
   EXPECT_TRUE(is_spiffe_id("spiffe://td/x"));
   EXPECT_TRUE(is_spiffe_id("spiffe://a.b-c_9/ns/Default/sa/x.y"));
-  for (const char* bad : {"", "spiffe://", "spiffe://td", "spiffe:///x", "spiffe://td/x/", "http://td/x"}) {
+  for (const char* bad :
+       {"", "spiffe://", "spiffe://td", "spiffe:///x", "spiffe://td/x/", "http://td/x"}) {
     EXPECT_FALSE(is_spiffe_id(bad)) << bad;
   }
 }

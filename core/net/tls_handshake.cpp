@@ -13,7 +13,8 @@ namespace tulle {
 
 void TlsStream::advance_handshake() {
   const bool greets = !context_->is_server() && session_ == nullptr;
-  if (!greets && !wire_.show_whole_records()) return;
+  if (!greets && !wire_.show_whole_records())
+    return;
   if (!loop_.take_handshake_step()) {
     // flush() wakes us in the write stage, that is for the next turn and behind earlier ones.
     step_deferred_ = true;
@@ -30,21 +31,26 @@ void TlsStream::advance_handshake() {
     }
   }
   // Created here and not with the stream: connections that never speak cost no SSL.
-  if (session_ == nullptr) session_ = context_->open(wire_, verdict_);
+  if (session_ == nullptr)
+    session_ = context_->open(wire_, verdict_);
   if (session_ == nullptr) {
     return fail(Error{Code::internal, Origin::local, take_tls_failure("no memory for TLS")});
   }
   ERR_clear_error();
   const int outcome = SSL_do_handshake(session_.get());
-  if (outcome == 1) return become_open();
-  if (SSL_get_error(session_.get(), outcome) != SSL_ERROR_WANT_READ) fail(handshake_failure());
+  if (outcome == 1)
+    return become_open();
+  if (SSL_get_error(session_.get(), outcome) != SSL_ERROR_WANT_READ)
+    fail(handshake_failure());
 }
 
 void TlsStream::become_open() {
-  if (auto fault = fault_of_open_session()) return fail(std::move(*fault));
+  if (auto fault = fault_of_open_session())
+    return fail(std::move(*fault));
   phase_ = Phase::open;
   wire_.show_all();
-  if (!plain_.empty() || output_ == Output::ending) flush_later();
+  if (!plain_.empty() || output_ == Output::ending)
+    flush_later();
   tell_open();
 }
 
@@ -69,8 +75,8 @@ std::optional<Error> TlsStream::fault_of_open_session() const {
 
 Error TlsStream::handshake_failure() {
   const unsigned long first = ERR_peek_error();
-  const bool is_alert = ERR_GET_LIB(first) == ERR_LIB_SSL &&
-                        ERR_GET_REASON(first) > SSL_AD_REASON_OFFSET;
+  const bool is_alert =
+      ERR_GET_LIB(first) == ERR_LIB_SSL && ERR_GET_REASON(first) > SSL_AD_REASON_OFFSET;
   // Our own verdict has the better words, unless it was the peer who ended it.
   if (!is_alert && verdict_.refusal.has_value()) {
     ERR_clear_error();
@@ -83,7 +89,8 @@ void TlsStream::fail(Error why) {
   phase_ = Phase::failed;
   plain_.clear();
   wire_.discard();
-  if (!wire_.out.empty()) flush_later();  // the alert
+  if (!wire_.out.empty())
+    flush_later();  // the alert
   note_end(std::move(why));
 }
 

@@ -18,7 +18,8 @@ constexpr bool kMeasurable = true;
 #endif
 
 TEST(TlsMemory, IdleConnectionsGiveTheirBuffersBack) {
-  if (!kMeasurable) GTEST_SKIP() << "the sanitizer has its own allocator";
+  if (!kMeasurable)
+    GTEST_SKIP() << "the sanitizer has its own allocator";
   constexpr int kPairs = 200;
   const auto client_context = *TlsContext::client(client_options(), "");
   const auto server_context = *TlsContext::server(server_options(), true);

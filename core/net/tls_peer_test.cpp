@@ -43,7 +43,8 @@ class PlainOpenSsl {
 
   SSL_CTX* context() { return context_; }
   SSL* ssl() {
-    if (ssl_ != nullptr) return ssl_;
+    if (ssl_ != nullptr)
+      return ssl_;
     ssl_ = SSL_new(context_);
     in_ = BIO_new(BIO_s_mem());
     out_ = BIO_new(BIO_s_mem());
@@ -58,7 +59,8 @@ class PlainOpenSsl {
   }
   std::string drain() {
     std::string made(static_cast<size_t>(BIO_ctrl_pending(out_)), '\0');
-    if (!made.empty()) BIO_read(out_, made.data(), static_cast<int>(made.size()));
+    if (!made.empty())
+      BIO_read(out_, made.data(), static_cast<int>(made.size()));
     return made;
   }
   std::string read() {
@@ -96,7 +98,8 @@ struct AgainstOpenSsl {
   }
   void push() {
     const std::string made = peer.drain();
-    if (!made.empty()) raw.send(made);
+    if (!made.empty())
+      raw.send(made);
     clock.run_until_quiet();
   }
   SimulatedClock clock;
@@ -136,7 +139,8 @@ TEST(TlsPeer, Tls12OnlyWhenAllowed) {
       ours.allow_tls12 = allowed;
       AgainstOpenSsl pair(peer_is_client, ours);
       SSL_CTX_set_max_proto_version(pair.peer.context(), TLS1_2_VERSION);
-      if (peer_is_client) SSL_CTX_set_verify(pair.peer.context(), SSL_VERIFY_NONE, nullptr);
+      if (peer_is_client)
+        SSL_CTX_set_verify(pair.peer.context(), SSL_VERIFY_NONE, nullptr);
       pair.settle();
       EXPECT_EQ(pair.stream.opened, allowed) << pair.stream.detail();
       if (allowed) {
@@ -260,7 +264,8 @@ TEST(TlsPeer, HandshakesRepeatWithTheSameRandomNumbers) {
     pair.client.send("hello");
     pair.settle();
     EXPECT_EQ(pair.server.text, "hello");
-    if (round == 0) first = pair.client_sent + pair.server_sent;
+    if (round == 0)
+      first = pair.client_sent + pair.server_sent;
     EXPECT_TRUE(first == pair.client_sent + pair.server_sent);
   }
 }

@@ -11,9 +11,9 @@ namespace tulle {
 
 namespace {
 
-constexpr size_t kRecord = 16 * 1024;          // the most plaintext a record can hold
+constexpr size_t kRecord = 16 * 1024;             // the most plaintext a record can hold
 constexpr size_t kWorthItsOwnRecord = 12 * 1024;  // copying costs more than a second record
-constexpr size_t kHandshakeHold = 64 * 1024;   // more than a whole flight with the longest chain
+constexpr size_t kHandshakeHold = 64 * 1024;      // more than a whole flight with the longest chain
 constexpr uint8_t kMaxDatalessRecords = 32;
 constexpr Duration kAlertLinger = 1s;
 
@@ -34,7 +34,8 @@ class PlaintextLease {
     }
   }
   ~PlaintextLease() {
-    if (owns_thread_buffer_) thread_plaintext_taken = false;
+    if (owns_thread_buffer_)
+      thread_plaintext_taken = false;
   }
   PlaintextLease(const PlaintextLease&) = delete;
   PlaintextLease& operator=(const PlaintextLease&) = delete;
@@ -75,7 +76,8 @@ TlsStream::~TlsStream() {
   ASSERT(!calling_reader_);  // readers record; they destroy nothing from inside a call
   // A peer whom we have refused gets to read why: closing now could turn the alert into a reset.
   const bool gone = inner_ended_ && inner_why_.has_value();
-  if (phase_ != Phase::failed || session_ == nullptr || gone || inner_ == nullptr) return;
+  if (phase_ != Phase::failed || session_ == nullptr || gone || inner_ == nullptr)
+    return;
   hand_on_records();
   ByteStream::finish(std::move(inner_), kAlertLinger);
 }
@@ -83,14 +85,16 @@ TlsStream::~TlsStream() {
 void TlsStream::start(ByteStream::Reader& reader) {
   const bool first = reader_ == nullptr;
   reader_ = &reader;
-  if (first) return inner_->start(*this);
+  if (first)
+    return inner_->start(*this);
   open_told_ = false;
   end_told_ = false;
   wake();
 }
 
 void TlsStream::want_read(bool wanted) {
-  if (wanted_ == wanted) return;
+  if (wanted_ == wanted)
+    return;
   wanted_ = wanted;
   // What OpenSSL and the wire still hold comes first; the peer may have nothing more to send.
   if (wanted && (has_undelivered() || end_known_ || inner_ended_)) {
@@ -101,18 +105,24 @@ void TlsStream::want_read(bool wanted) {
 }
 
 void TlsStream::write(Bytes&& bytes) {
-  if (phase_ == Phase::failed || output_ != Output::on) return bytes.clear();
+  if (phase_ == Phase::failed || output_ != Output::on)
+    return bytes.clear();
   plain_.append(std::move(bytes));
-  if (phase_ == Phase::open) flush_later();
+  if (phase_ == Phase::open)
+    flush_later();
   above_mark_ = above_mark_ || backlog() > kBacklogMark;
 }
 
-size_t TlsStream::backlog() const { return plain_.size() + wire_.out.size() + inner_->backlog(); }
+size_t TlsStream::backlog() const {
+  return plain_.size() + wire_.out.size() + inner_->backlog();
+}
 
 void TlsStream::shutdown() {
-  if (output_ != Output::on) return;
+  if (output_ != Output::on)
+    return;
   output_ = Output::ending;
-  if (phase_ == Phase::open) flush_later();
+  if (phase_ == Phase::open)
+    flush_later();
 }
 
 void TlsStream::finish_detached(Duration linger) {
@@ -131,27 +141,31 @@ const PeerIdentity* TlsStream::peer_identity() const {
 ByteView TlsStream::alpn() const {
   const unsigned char* name = nullptr;
   unsigned size = 0;
-  if (session_ != nullptr) SSL_get0_alpn_selected(session_.get(), &name, &size);
+  if (session_ != nullptr)
+    SSL_get0_alpn_selected(session_.get(), &name, &size);
   return size > 0 ? ByteView(reinterpret_cast<const char*>(name), size) : ByteView();
 }
 
 // ---- the inner stream's reader --------------------------------------------------------------
 
 void TlsStream::on_open() {
-  if (phase_ != Phase::waiting) return;
+  if (phase_ != Phase::waiting)
+    return;
   phase_ = Phase::handshaking;
   wake();
 }
 
 void TlsStream::on_bytes(ByteView bytes) {
-  if (phase_ == Phase::waiting) phase_ = Phase::handshaking;
+  if (phase_ == Phase::waiting)
+    phase_ = Phase::handshaking;
   if (phase_ == Phase::handshaking) {
     wire_.keep(bytes);
     update_inner_reading();
     wake();
     return;
   }
-  if (phase_ == Phase::failed || end_known_) return;  // after the end nothing counts
+  if (phase_ == Phase::failed || end_known_)
+    return;  // after the end nothing counts
   if (has_undelivered()) {
     wire_.keep(bytes);
   } else {
@@ -169,29 +183,37 @@ void TlsStream::on_end(std::optional<Error> why) {
   wake();
 }
 
-void TlsStream::on_drain() { tell_drain(); }
+void TlsStream::on_drain() {
+  tell_drain();
+}
 
 // ---- progress -------------------------------------------------------------------------------
 
 void TlsStream::run() {
-  if (phase_ == Phase::handshaking) advance_handshake();
+  if (phase_ == Phase::handshaking)
+    advance_handshake();
   tell_open();
-  if (phase_ == Phase::open && has_undelivered()) pull();
-  if (inner_ended_) conclude();
+  if (phase_ == Phase::open && has_undelivered())
+    pull();
+  if (inner_ended_)
+    conclude();
   tell_end();
   tell_drain();
   update_inner_reading();
-  if (!wire_.out.empty()) flush_later();
+  if (!wire_.out.empty())
+    flush_later();
 }
 
 bool TlsStream::has_undelivered() const {
-  if (wire_.unread() > 0) return true;
+  if (wire_.unread() > 0)
+    return true;
   // Records that OpenSSL has decrypted in part. It reads no further than the record at hand.
   return session_ != nullptr && SSL_pending(session_.get()) > 0;
 }
 
 void TlsStream::hand_over(ByteView plain) {
-  if (plain.empty()) return;
+  if (plain.empty())
+    return;
   tell_open();
   calling_reader_ = true;
   reader_->on_bytes(plain);
@@ -200,7 +222,8 @@ void TlsStream::hand_over(ByteView plain) {
 
 // Decrypts until the reader has enough or nothing is left.
 void TlsStream::pull() {
-  if (end_known_) return wire_.discard();
+  if (end_known_)
+    return wire_.discard();
   PlaintextLease plain;
   size_t filled = 0;
   ERR_clear_error();
@@ -210,18 +233,21 @@ void TlsStream::pull() {
     if (outcome == 1) {
       dataless_records_ = 0;
       filled += got;
-      if (filled < kRecord) continue;
+      if (filled < kRecord)
+        continue;
     } else if (reading_goes_on(outcome)) {
       continue;
     }
     hand_over(ByteView(plain.data(), filled));
     filled = 0;
-    if (outcome != 1) break;
+    if (outcome != 1)
+      break;
     ERR_clear_error();
   }
   hand_over(ByteView(plain.data(), filled));
   tell_end();
-  if (!wire_.out.empty()) flush_later();
+  if (!wire_.out.empty())
+    flush_later();
 }
 
 // After a read without data: true when the next record may be tried, false when input is used up
@@ -229,8 +255,10 @@ void TlsStream::pull() {
 bool TlsStream::reading_goes_on(int outcome) {
   switch (SSL_get_error(session_.get(), outcome)) {
     case SSL_ERROR_WANT_READ:
-      if (!has_undelivered()) return false;
-      if (++dataless_records_ <= kMaxDatalessRecords) return true;
+      if (!has_undelivered())
+        return false;
+      if (++dataless_records_ <= kMaxDatalessRecords)
+        return true;
       fail(Error{Code::protocol_error, context_->peer(), "too many TLS records without data"});
       return false;
     case SSL_ERROR_ZERO_RETURN:
@@ -245,30 +273,38 @@ bool TlsStream::reading_goes_on(int outcome) {
 
 // The inner stream has ended. Held data goes first; an error does not wait for a paused reader.
 void TlsStream::conclude() {
-  if (end_known_ || phase_ == Phase::failed) return;
+  if (end_known_ || phase_ == Phase::failed)
+    return;
   if (phase_ == Phase::open) {
-    if (has_undelivered() && (wanted_ || !inner_why_.has_value())) return;
+    if (has_undelivered() && (wanted_ || !inner_why_.has_value()))
+      return;
     note_end(inner_why_.has_value() ? inner_why_
                                     : Error{Code::closed, context_->peer(),
                                             "truncated: connection closed without close_notify"});
     return;
   }
-  if (phase_ == Phase::waiting && inner_why_.has_value()) return note_end(inner_why_);
-  if (step_deferred_) return;  // a flight has arrived whole and may hold an alert
+  if (phase_ == Phase::waiting && inner_why_.has_value())
+    return note_end(inner_why_);
+  if (step_deferred_)
+    return;  // a flight has arrived whole and may hold an alert
   std::string detail = "connection closed during the TLS handshake";
-  if (inner_why_.has_value()) detail += ": " + inner_why_->detail;
+  if (inner_why_.has_value())
+    detail += ": " + inner_why_->detail;
   fail(Error{Code::tls_failed, context_->peer(), std::move(detail)});
 }
 
 void TlsStream::note_end(std::optional<Error> why) {
-  if (end_known_) return;
+  if (end_known_)
+    return;
   end_known_ = true;
   end_why_ = std::move(why);
-  if (!calling_reader_) wake();
+  if (!calling_reader_)
+    wake();
 }
 
 void TlsStream::tell_open() {
-  if (open_told_ || phase_ != Phase::open) return;
+  if (open_told_ || phase_ != Phase::open)
+    return;
   open_told_ = true;
   calling_reader_ = true;
   reader_->on_open();
@@ -276,8 +312,10 @@ void TlsStream::tell_open() {
 }
 
 void TlsStream::tell_end() {
-  if (!end_known_ || end_told_) return;
-  if (!wanted_ && !end_why_.has_value()) return;  // an orderly end waits for the reader
+  if (!end_known_ || end_told_)
+    return;
+  if (!wanted_ && !end_why_.has_value())
+    return;  // an orderly end waits for the reader
   end_told_ = true;
   calling_reader_ = true;
   reader_->on_end(end_why_);
@@ -285,7 +323,8 @@ void TlsStream::tell_end() {
 }
 
 void TlsStream::tell_drain() {
-  if (!above_mark_ || backlog() >= kBacklogMark / 2) return;
+  if (!above_mark_ || backlog() >= kBacklogMark / 2)
+    return;
   above_mark_ = false;
   calling_reader_ = true;
   reader_->on_drain();
@@ -295,12 +334,19 @@ void TlsStream::tell_drain() {
 void TlsStream::update_inner_reading() {
   bool wanted = true;
   switch (phase_) {
-    case Phase::waiting: break;
-    case Phase::handshaking: wanted = wire_.unread() < kHandshakeHold; break;
-    case Phase::open: wanted = wanted_ && !end_known_ && !has_undelivered(); break;
-    case Phase::failed: break;  // read and dropped, so that the peer can read our alert
+    case Phase::waiting:
+      break;
+    case Phase::handshaking:
+      wanted = wire_.unread() < kHandshakeHold;
+      break;
+    case Phase::open:
+      wanted = wanted_ && !end_known_ && !has_undelivered();
+      break;
+    case Phase::failed:
+      break;  // read and dropped, so that the peer can read our alert
   }
-  if (wanted == inner_wanted_ || inner_ended_) return;
+  if (wanted == inner_wanted_ || inner_ended_)
+    return;
   inner_wanted_ = wanted;
   inner_->want_read(wanted);
 }
@@ -312,9 +358,11 @@ void TlsStream::flush() {
     step_deferred_ = false;
     wake();
   }
-  if (phase_ == Phase::open) seal();
+  if (phase_ == Phase::open)
+    seal();
   hand_on_records();
-  if (above_mark_ && backlog() < kBacklogMark / 2) wake();
+  if (above_mark_ && backlog() < kBacklogMark / 2)
+    wake();
 }
 
 // Turns everything queued into records, and ends the output when that was asked for.
@@ -328,16 +376,20 @@ void TlsStream::seal() {
     }
     plain_.drop(taken);
   }
-  if (output_ != Output::ending) return;
+  if (output_ != Output::ending)
+    return;
   output_ = Output::over;
   SSL_shutdown(session_.get());
   ERR_clear_error();
 }
 
 void TlsStream::hand_on_records() {
-  if (inner_ended_ && inner_why_.has_value()) return wire_.out.clear();
-  if (!wire_.out.empty()) inner_->write(std::move(wire_.out));
-  if (output_ != Output::over) return;
+  if (inner_ended_ && inner_why_.has_value())
+    return wire_.out.clear();
+  if (!wire_.out.empty())
+    inner_->write(std::move(wire_.out));
+  if (output_ != Output::over)
+    return;
   output_ = Output::handed_on;
   inner_->shutdown();
 }

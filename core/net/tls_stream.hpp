@@ -46,7 +46,7 @@ class TlsStream final : public ByteStream,
 
   void finish_detached(Duration linger) override;
 
-  void on_open() override;                        // of the inner stream, as the next three
+  void on_open() override;  // of the inner stream, as the next three
   void on_bytes(ByteView bytes) override;
   void on_end(std::optional<Error> why) override;
   void on_drain() override;
@@ -79,23 +79,23 @@ class TlsStream final : public ByteStream,
   ByteStream::Reader* reader_ = nullptr;
   TlsWire wire_;
   TlsVerdict verdict_;
-  SessionPointer session_;            // after wire_ and verdict_, which it points to
-  Bytes plain_;                       // accepted, not encrypted
-  std::optional<Error> end_why_;      // what on_end will say, once end_known_
-  std::optional<Error> inner_why_;    // what the inner stream's on_end said
+  SessionPointer session_;          // after wire_ and verdict_, which it points to
+  Bytes plain_;                     // accepted, not encrypted
+  std::optional<Error> end_why_;    // what on_end will say, once end_known_
+  std::optional<Error> inner_why_;  // what the inner stream's on_end said
   Phase phase_ = Phase::waiting;
   Output output_ = Output::on;
-  bool wanted_ = true;                // the reader's wish
-  bool inner_wanted_ = true;          // what we have told the inner stream
+  bool wanted_ = true;        // the reader's wish
+  bool inner_wanted_ = true;  // what we have told the inner stream
   bool inner_ended_ = false;
   bool end_known_ = false;
-  bool open_told_ = false;            // to the present reader
-  bool end_told_ = false;             // to the present reader
-  bool heard_ = false;                // the first bytes were looked at
-  bool step_deferred_ = false;        // a handshake step waits for the next turn
+  bool open_told_ = false;      // to the present reader
+  bool end_told_ = false;       // to the present reader
+  bool heard_ = false;          // the first bytes were looked at
+  bool step_deferred_ = false;  // a handshake step waits for the next turn
   bool above_mark_ = false;
   bool calling_reader_ = false;
-  uint8_t dataless_records_ = 0;      // in a row
+  uint8_t dataless_records_ = 0;  // in a row
 };
 
 }  // namespace tulle

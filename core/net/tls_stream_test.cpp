@@ -174,7 +174,8 @@ TEST(TlsStream, EndWithoutCloseNotifyIsTruncation) {
     TlsPair pair;
     pair.open();
     pair.client.send("half a mess");
-    if (paused) pair.server.stream->want_read(false);
+    if (paused)
+      pair.server.stream->want_read(false);
     pair.settle();
     pair.client_wire->shutdown();  // below TLS
     pair.settle();
@@ -226,7 +227,8 @@ TEST(TlsStream, FinishSendsEverythingAndCloseNotify) {
 TEST(TlsStream, FinishDuringTheHandshake) {
   for (int steps = 0; steps < 12; ++steps) {
     TlsPair pair;
-    for (int i = 0; i < steps; ++i) pair.clock.step();
+    for (int i = 0; i < steps; ++i)
+      pair.clock.step();
     ByteStream::finish(std::move(pair.client.stream), 5s);
     pair.settle();
     EXPECT_TRUE(pair.server.ended);
@@ -237,7 +239,8 @@ TEST(TlsStream, ResetIsTheInnerStreamsError) {
   for (const bool paused : {false, true}) {
     TlsPair pair;
     pair.open();
-    if (paused) pair.server.stream->want_read(false);
+    if (paused)
+      pair.server.stream->want_read(false);
     pair.settle();
     pair.client_wire->reset();
     pair.settle();
@@ -285,7 +288,8 @@ TEST(TlsStream, DestroyedInEveryState) {
       TlsPair pair;
       pair.client.send(pattern(40'000));
       pair.server.send(pattern(40'000));
-      for (int i = 0; i < steps; ++i) pair.clock.step();
+      for (int i = 0; i < steps; ++i)
+        pair.clock.step();
       Recorder& victim = the_client ? pair.client : pair.server;
       const Recorder& other = the_client ? pair.server : pair.client;
       const size_t heard = victim.text.size();
@@ -324,10 +328,10 @@ TEST(TlsStream, TlsInsideTls) {
   auto [near, far] = MemoryStream::pair(loop);
   auto client_context = *TlsContext::client(client_options(), "");
   auto server_context = *TlsContext::server(server_options(), true);
-  Recorder client(make_tls_stream(
-      loop, make_tls_stream(loop, std::move(near), client_context), client_context));
-  Recorder server(make_tls_stream(
-      loop, make_tls_stream(loop, std::move(far), server_context), server_context));
+  Recorder client(make_tls_stream(loop, make_tls_stream(loop, std::move(near), client_context),
+                                  client_context));
+  Recorder server(
+      make_tls_stream(loop, make_tls_stream(loop, std::move(far), server_context), server_context));
   const std::string body = pattern(500'000);
   client.send(body);
   EXPECT_TRUE(clock.run_until_quiet());

@@ -77,7 +77,8 @@ TEST(TlsTcp, RefusedClientsReadTheReasonAndNotAReset) {
         test.loop, test.network->connect(listener.acceptor->local_address()), context));
     client.send(pattern(200'000));
     ASSERT_TRUE(test.run_until([&] {
-      if (!listener.accepted.empty() && listener.accepted.front().ended) listener.accepted.clear();
+      if (!listener.accepted.empty() && listener.accepted.front().ended)
+        listener.accepted.clear();
       return client.ended;
     }));
     EXPECT_EQ(client.detail(), "peer refused our certificate: unknown ca");

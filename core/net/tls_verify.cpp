@@ -20,56 +20,71 @@ std::string join(const std::vector<std::string>& parts, std::string_view between
   constexpr size_t kShown = 3;
   std::string text;
   for (size_t i = 0; i < parts.size() && i < kShown; ++i) {
-    if (i > 0) text += between;
+    if (i > 0)
+      text += between;
     text += parts[i];
   }
-  if (parts.size() > kShown) text += " and " + std::to_string(parts.size() - kShown) + " more";
+  if (parts.size() > kShown)
+    text += " and " + std::to_string(parts.size() - kShown) + " more";
   return text;
 }
 
 std::string names_in_words(const LeafNames& names) {
-  if (!names.identity.uri_sans.empty()) return join(names.identity.uri_sans, ", ");
-  if (!names.identity.dns_sans.empty()) return join(names.identity.dns_sans, ", ");
+  if (!names.identity.uri_sans.empty())
+    return join(names.identity.uri_sans, ", ");
+  if (!names.identity.dns_sans.empty())
+    return join(names.identity.dns_sans, ", ");
   return "no name";
 }
 
 std::string matcher_in_words(const SanMatcher& matcher) {
   switch (matcher.kind) {
-    case SanMatcher::Kind::exact: return matcher.value;
-    case SanMatcher::Kind::prefix: return matcher.value + "*";
-    case SanMatcher::Kind::suffix: return "*" + matcher.value;
+    case SanMatcher::Kind::exact:
+      return matcher.value;
+    case SanMatcher::Kind::prefix:
+      return matcher.value + "*";
+    case SanMatcher::Kind::suffix:
+      return "*" + matcher.value;
   }
   UNREACHABLE();
 }
 
 std::string lower(std::string text) {
-  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  for (char& c : text)
+    c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return text;
 }
 
 bool value_matches(const SanMatcher& matcher, std::string_view value) {
   switch (matcher.kind) {
-    case SanMatcher::Kind::exact: return value == matcher.value;
-    case SanMatcher::Kind::prefix: return value.starts_with(matcher.value);
-    case SanMatcher::Kind::suffix: return value.ends_with(matcher.value);
+    case SanMatcher::Kind::exact:
+      return value == matcher.value;
+    case SanMatcher::Kind::prefix:
+      return value.starts_with(matcher.value);
+    case SanMatcher::Kind::suffix:
+      return value.ends_with(matcher.value);
   }
   UNREACHABLE();
 }
 
 // Wildcard names in the certificate count, so OpenSSL compares; IP addresses are compared as such.
 bool host_matches(x509_st& leaf, const std::string& host) {
-  if (host.empty() || host.front() == '.') return false;
-  if (X509_check_ip_asc(&leaf, host.c_str(), 0) == 1) return true;
+  if (host.empty() || host.front() == '.')
+    return false;
+  if (X509_check_ip_asc(&leaf, host.c_str(), 0) == 1)
+    return true;
   return X509_check_host(&leaf, host.data(), host.size(), kHostFlags, nullptr) == 1;
 }
 
 bool matches(const SanMatcher& matcher, x509_st& leaf, const PeerIdentity& identity) {
-  if (matcher.value.empty()) return false;  // an empty prefix would match everybody
+  if (matcher.value.empty())
+    return false;  // an empty prefix would match everybody
   if (matcher.type == SanMatcher::Type::uri) {
     return std::any_of(identity.uri_sans.begin(), identity.uri_sans.end(),
                        [&](const std::string& uri) { return value_matches(matcher, uri); });
   }
-  if (matcher.kind == SanMatcher::Kind::exact) return host_matches(leaf, matcher.value);
+  if (matcher.kind == SanMatcher::Kind::exact)
+    return host_matches(leaf, matcher.value);
   const SanMatcher lowered{matcher.type, matcher.kind, lower(matcher.value)};
   return std::any_of(identity.dns_sans.begin(), identity.dns_sans.end(),
                      [&](const std::string& dns) { return value_matches(lowered, lower(dns)); });
@@ -80,14 +95,16 @@ std::string chain_fault(x509_store_ctx_st& chain) {
   const int error = X509_STORE_CTX_get_error(&chain);
   X509* at = X509_STORE_CTX_get_current_cert(&chain);
   const bool is_leaf = X509_STORE_CTX_get_error_depth(&chain) == 0;
-  if (at == nullptr) return std::string("chain is refused: ") + X509_verify_cert_error_string(error);
+  if (at == nullptr)
+    return std::string("chain is refused: ") + X509_verify_cert_error_string(error);
   const LeafNames names = read_leaf_names(*at);
   const bool named = !names.identity.uri_sans.empty() || !names.identity.dns_sans.empty();
   const std::string whose =
       " (" + (is_leaf && named ? names_in_words(names) : names.identity.subject) + ")";
   switch (error) {
     case X509_V_ERR_CERT_HAS_EXPIRED:
-      return "certificate expired on " + time_in_words(unix_seconds_of(X509_get0_notAfter(at))) + whose;
+      return "certificate expired on " + time_in_words(unix_seconds_of(X509_get0_notAfter(at))) +
+             whose;
     case X509_V_ERR_CERT_NOT_YET_VALID:
       return "certificate is not valid before " +
              time_in_words(unix_seconds_of(X509_get0_notBefore(at))) + whose;
@@ -119,14 +136,16 @@ bool PeerExpectation::judge(x509_store_ctx_st& chain, TlsVerdict& verdict) const
   X509* leaf = X509_STORE_CTX_get0_cert(&chain);
   LeafNames names = read_leaf_names(*leaf);
   std::string fault;
-  if (names.claims_spiffe) fault = spiffe_fault(*leaf, names);
+  if (names.claims_spiffe)
+    fault = spiffe_fault(*leaf, names);
   if (fault.empty() && !sans.empty()) {
     const bool expected = std::any_of(sans.begin(), sans.end(), [&](const SanMatcher& matcher) {
       return matches(matcher, *leaf, names.identity);
     });
     if (!expected) {
       std::vector<std::string> wanted;
-      for (const SanMatcher& matcher : sans) wanted.push_back(matcher_in_words(matcher));
+      for (const SanMatcher& matcher : sans)
+        wanted.push_back(matcher_in_words(matcher));
       fault = "peer has " + names_in_words(names) + ", expected " + join(wanted, " or ");
     }
   } else if (fault.empty() && !server_name.empty() && !host_matches(*leaf, server_name)) {

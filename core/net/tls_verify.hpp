@@ -23,9 +23,9 @@ struct TlsVerdict {
 };
 
 struct PeerExpectation {
-  Origin peer = Origin::upstream;          // whose fault a refusal is
+  Origin peer = Origin::upstream;  // whose fault a refusal is
   std::vector<SanMatcher> sans;
-  std::string server_name;                 // checked when `sans` is empty; empty: any name
+  std::string server_name;  // checked when `sans` is empty; empty: any name
 
   // Verifies and fills `verdict`. On false the error in `chain` chooses the alert.
   bool judge(x509_store_ctx_st& chain, TlsVerdict& verdict) const;

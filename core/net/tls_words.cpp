@@ -53,7 +53,8 @@ constexpr std::array<AlertName, 30> kAlerts = {{
 
 const AlertName* find_alert(int alert) {
   for (const AlertName& known : kAlerts) {
-    if (known.alert == alert) return &known;
+    if (known.alert == alert)
+      return &known;
   }
   return nullptr;
 }
@@ -69,14 +70,21 @@ std::string received_alert(int alert) {
 // Reasons of the SSL library that deserve better words than OpenSSL has.
 std::string_view own_words(int reason) {
   switch (reason) {
-    case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE: return "peer sent no certificate";
+    case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
+      return "peer sent no certificate";
     case SSL_R_HTTP_REQUEST:
-    case SSL_R_HTTPS_PROXY_REQUEST: return "plain HTTP on a TLS port";
-    case SSL_R_WRONG_VERSION_NUMBER: return "peer does not speak TLS (its first bytes are no TLS record)";
-    case SSL_R_UNSUPPORTED_PROTOCOL: return "no TLS version in common (TLS 1.3 is wanted)";
-    case SSL_R_NO_SHARED_CIPHER: return "no cipher suite in common";
-    case SSL_R_NO_SUITABLE_KEY_SHARE: return "no key exchange group in common";
-    default: return {};
+    case SSL_R_HTTPS_PROXY_REQUEST:
+      return "plain HTTP on a TLS port";
+    case SSL_R_WRONG_VERSION_NUMBER:
+      return "peer does not speak TLS (its first bytes are no TLS record)";
+    case SSL_R_UNSUPPORTED_PROTOCOL:
+      return "no TLS version in common (TLS 1.3 is wanted)";
+    case SSL_R_NO_SHARED_CIPHER:
+      return "no cipher suite in common";
+    case SSL_R_NO_SUITABLE_KEY_SHARE:
+      return "no key exchange group in common";
+    default:
+      return {};
   }
 }
 
@@ -90,7 +98,8 @@ std::string alert_name(int alert) {
 std::string time_in_words(int64_t unix_seconds) {
   const time_t seconds = unix_seconds;
   struct tm parts {};
-  if (gmtime_r(&seconds, &parts) == nullptr) return "an impossible time";
+  if (gmtime_r(&seconds, &parts) == nullptr)
+    return "an impossible time";
   std::array<char, 64> text{};
   const size_t length = strftime(text.data(), text.size(), "%Y-%m-%d %H:%M:%S UTC", &parts);
   return std::string(text.data(), length);
@@ -98,7 +107,8 @@ std::string time_in_words(int64_t unix_seconds) {
 
 int64_t unix_seconds_of(const asn1_string_st* time) {
   struct tm parts {};
-  if (time == nullptr || ASN1_TIME_to_tm(time, &parts) != 1) return 0;
+  if (time == nullptr || ASN1_TIME_to_tm(time, &parts) != 1)
+    return 0;
   return timegm(&parts);
 }
 

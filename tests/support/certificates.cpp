@@ -7,8 +7,8 @@
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
 
-#include <cstdlib>
 #include <cstdio>
+#include <cstdlib>
 
 namespace tulle::testing {
 
@@ -24,7 +24,8 @@ using Certificate = std::unique_ptr<X509, Free>;
 using Key = std::unique_ptr<EVP_PKEY, Free>;
 
 void must(bool ok, const char* what) {
-  if (ok) return;
+  if (ok)
+    return;
   std::fprintf(stderr, "cannot make a test certificate: %s\n", what);
   std::abort();
 }
@@ -56,7 +57,8 @@ std::string key_to_pem(EVP_PKEY* key) {
 }
 
 void add_extension(X509* certificate, X509* issuer, int nid, const std::string& value) {
-  if (value.empty()) return;
+  if (value.empty())
+    return;
   X509V3_CTX context;
   X509V3_set_ctx(&context, issuer, certificate, nullptr, nullptr, 0);
   std::unique_ptr<X509_EXTENSION, Free> extension(
@@ -70,14 +72,18 @@ void add_names(X509* certificate, const LeafOptions& options) {
   const auto add = [&](int type, const std::string& value) {
     ASN1_STRING* text = type == GEN_IPADD ? a2i_IPADDRESS(value.c_str()) : ASN1_IA5STRING_new();
     must(text != nullptr, value.c_str());
-    if (type != GEN_IPADD) ASN1_STRING_set(text, value.data(), static_cast<int>(value.size()));
+    if (type != GEN_IPADD)
+      ASN1_STRING_set(text, value.data(), static_cast<int>(value.size()));
     GENERAL_NAME* name = GENERAL_NAME_new();
     GENERAL_NAME_set0_value(name, type, text);
     sk_GENERAL_NAME_push(names, name);
   };
-  for (const std::string& uri : options.uris) add(GEN_URI, uri);
-  for (const std::string& dns : options.dns) add(GEN_DNS, dns);
-  for (const std::string& ip : options.ips) add(GEN_IPADD, ip);
+  for (const std::string& uri : options.uris)
+    add(GEN_URI, uri);
+  for (const std::string& dns : options.dns)
+    add(GEN_DNS, dns);
+  for (const std::string& ip : options.ips)
+    add(GEN_IPADD, ip);
   if (sk_GENERAL_NAME_num(names) > 0) {
     must(X509_add1_ext_i2d(certificate, NID_subject_alt_name, names, 0, 0) == 1, "names");
   }
@@ -91,7 +97,8 @@ Certificate make_certificate(EVP_PKEY* key, const std::string& common_name, int6
   uint64_t serial = 0;
   must(RAND_bytes(reinterpret_cast<unsigned char*>(&serial), sizeof(serial)) == 1, "serial");
   // Always eight bytes of DER, so that certificates differ in content and not in size.
-  ASN1_INTEGER_set_uint64(X509_get_serialNumber(certificate.get()), serial >> 2 | uint64_t{1} << 62);
+  ASN1_INTEGER_set_uint64(X509_get_serialNumber(certificate.get()),
+                          serial >> 2 | uint64_t{1} << 62);
   ASN1_TIME_set(X509_getm_notBefore(certificate.get()), not_before);
   ASN1_TIME_set(X509_getm_notAfter(certificate.get()), not_after);
   X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate.get()), "CN", MBSTRING_UTF8,
@@ -128,7 +135,8 @@ TestCa::TestCa(const TestCa* issuer, const std::string& name, KeyType keys)
   (issuer != nullptr ? *issuer->keys_ : *keys_).sign(certificate);
   own_.certificate_pem = certificate_to_pem(certificate);
   own_.key_pem = key_to_pem(keys_->key.get());
-  if (issuer != nullptr) chain_pem_ = own_.certificate_pem + issuer->chain_pem_;
+  if (issuer != nullptr)
+    chain_pem_ = own_.certificate_pem + issuer->chain_pem_;
 }
 
 TestCa::~TestCa() = default;
@@ -173,6 +181,8 @@ TestCa TestCa::intermediate(const std::string& name) const {
   return TestCa(this, name, key_type_);
 }
 
-std::string make_key_pem() { return key_to_pem(make_key(KeyType::p256).get()); }
+std::string make_key_pem() {
+  return key_to_pem(make_key(KeyType::p256).get());
+}
 
 }  // namespace tulle::testing

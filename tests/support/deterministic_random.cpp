@@ -1,5 +1,5 @@
-// The interface that replaces the generator as a whole is deprecated in OpenSSL 3, and still the one
-// that also reaches key generation and signatures.
+// The interface that replaces the generator as a whole is deprecated in OpenSSL 3, and still the
+// one that also reaches key generation and signatures.
 #define OPENSSL_SUPPRESS_DEPRECATED
 
 #include "tests/support/deterministic_random.hpp"
@@ -25,11 +25,14 @@ uint64_t next() {
 }
 
 int fill(unsigned char* out, int size) {
-  for (int i = 0; i < size; ++i) out[i] = static_cast<unsigned char>(next() >> 32);
+  for (int i = 0; i < size; ++i)
+    out[i] = static_cast<unsigned char>(next() >> 32);
   return 1;
 }
 
-int ready() { return 1; }
+int ready() {
+  return 1;
+}
 
 RAND_METHOD method = {nullptr, fill, nullptr, nullptr, fill, ready};
 const RAND_METHOD* former = nullptr;
@@ -39,11 +42,14 @@ const RAND_METHOD* former = nullptr;
 DeterministicRandom::DeterministicRandom(uint64_t seed) {
   state = seed;
   former = RAND_get_rand_method();
-  if (RAND_set_rand_method(&method) == 1) return;
+  if (RAND_set_rand_method(&method) == 1)
+    return;
   std::fputs("OpenSSL's generator cannot be replaced\n", stderr);
   std::abort();
 }
 
-DeterministicRandom::~DeterministicRandom() { RAND_set_rand_method(former); }
+DeterministicRandom::~DeterministicRandom() {
+  RAND_set_rand_method(former);
+}
 
 }  // namespace tulle::testing

@@ -49,8 +49,8 @@ class Recorder final : public ByteStream::Reader {
 
   std::unique_ptr<ByteStream> stream;
   std::string text;
-  std::vector<size_t> pieces;          // sizes of the on_bytes calls
-  size_t pause_after = 0;              // stops reading once, when so much has come
+  std::vector<size_t> pieces;  // sizes of the on_bytes calls
+  size_t pause_after = 0;      // stops reading once, when so much has come
   bool opened = false;
   bool ended = false;
   std::optional<Error> why;

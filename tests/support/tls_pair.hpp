@@ -77,9 +77,9 @@ struct TlsPair {
 
   SimulatedClock clock;
   SimulatedLoop loop{clock};
-  MemoryStream* client_wire = nullptr;   // dangle once their TLS streams are gone
+  MemoryStream* client_wire = nullptr;  // dangle once their TLS streams are gone
   MemoryStream* server_wire = nullptr;
-  std::string client_sent;               // ciphertext
+  std::string client_sent;  // ciphertext
   std::string server_sent;
   Recorder client;
   Recorder server;
@@ -99,7 +99,8 @@ inline std::vector<int> record_types(const std::string& wire) {
 // Different at every position, so that a shifted or doubled byte is noticed.
 inline std::string pattern(size_t size) {
   std::string text(size, '\0');
-  for (size_t i = 0; i < size; ++i) text[i] = static_cast<char>((i * 131 + i / 251) & 0xff);
+  for (size_t i = 0; i < size; ++i)
+    text[i] = static_cast<char>((i * 131 + i / 251) & 0xff);
   return text;
 }
 
