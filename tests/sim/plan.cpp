@@ -68,7 +68,7 @@ RequestPlan make_request(Rng& rng, const Plan& plan, uint32_t id) {
   if (rng.chance(0.2)) request.reads_at_once = 1 + rng.below(32 * 1024);
   if (request.behaviour == Behaviour::slow) request.app_delay = below(rng, 50ms) + 1ms;
   if (request.answer_size > 0 && rng.chance(0.7)) {
-    request.breaks_after = 1 + rng.below(request.answer_size);
+    request.breaks_after = rng.below(request.answer_size);
   }
   if (rng.chance(0.08)) request.drops_in = below(rng, 100ms) + 1us;
   return request;
