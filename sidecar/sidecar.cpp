@@ -6,6 +6,7 @@
 #include <random>
 
 #include "core/base/log.hpp"
+#include "core/net/tls.hpp"
 #include "sidecar/admin/config_page.hpp"
 #include "sidecar/cpu_quota.hpp"
 
@@ -23,6 +24,20 @@ void log_lines(std::string_view text) {
     if (end != 0) log::error(text.substr(0, end));
     text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
   }
+}
+
+// Of the certificates this sidecar presents, in Unix seconds; 0: it presents none.
+int64_t earliest_expiry(const config::Snapshot& snapshot) {
+  int64_t earliest = 0;
+  const auto look_at = [&](const std::shared_ptr<const TlsContext>& tls) {
+    const int64_t expiry = tls == nullptr ? 0 : tls->certificate_not_after();
+    if (expiry > 0 && (earliest == 0 || expiry < earliest)) earliest = expiry;
+  };
+  for (const auto& listener : snapshot.listeners) look_at(listener->tls);
+  for (const auto& cluster : snapshot.clusters) {
+    if (cluster != nullptr) look_at(cluster->tls);
+  }
+  return earliest;
 }
 
 uint64_t random_seed() {
@@ -52,7 +67,8 @@ Sidecar::Sidecar(Loop& loop, std::string config_path, config::Loaded loaded)
       generation_gauge_(stats_.gauge("tulle_config_generation",
                                      "Number of the configuration in force, from 1", {})),
       certificate_expiry_(stats_.gauge("tulle_certificate_not_after_seconds",
-                                       "Unix time at which the workload certificate expires", {})),
+                                       "Unix time at which our first certificate expires; 0: none",
+                                       {})),
       network_(make_uv_network(loop)),
       admin_pages_(loop, *this),
       grace_timer_(*this) {
@@ -118,6 +134,8 @@ void Sidecar::push(std::shared_ptr<const config::Snapshot> snapshot) {
   snapshot_ = std::move(snapshot);
   shard_.add(generation_gauge_, static_cast<int64_t>(snapshot_->generation) -
                                     shard_.read(generation_gauge_));
+  const int64_t expiry = earliest_expiry(*snapshot_);
+  shard_.add(certificate_expiry_, expiry - std::exchange(expiry_shown_, expiry));
   ++pushes_;
   for (std::unique_ptr<WorkerThread>& worker : workers_) worker->adopt(snapshot_, bound_);
 }

@@ -33,6 +33,7 @@ struct Draft {
   bool has_certificate = false;
   bool has_validation = false;
   bool broken = false;
+  std::string trust_domain;  // not empty: peers are verified against the workload's own trust
 };
 
 const Identity* own_identity(CompileContext& context, const std::string& name, Draft& draft,
@@ -186,7 +187,9 @@ void use_validation_secret(CompileContext& context, const std::string& name, Dra
   draft.has_validation = true;
   if (name == kOwnTrust) {
     const Identity* identity = own_identity(context, name, draft, place);
-    if (identity != nullptr) draft.options.trust_pem = identity->trust_pem;
+    if (identity == nullptr) return;
+    draft.options.trust_pem = identity->trust_pem;
+    draft.trust_domain = identity->trust_domain;
   } else if (const auto secret = find_secret(context, name, draft, place)) {
     use_validation(context, secret->validation_context(), draft,
                    context.place_of(*context.secret(name)).field("validation_context"));
@@ -313,6 +316,12 @@ ServerTls compile_server(CompileContext& context, const tls::DownstreamTlsContex
     return {};
   }
   if (draft.broken) return {};
+  // Whoever the mesh's authority has certified is a caller only with a name of the mesh: another
+  // certificate of that authority, without a SPIFFE ID or of a federated domain, is not.
+  if (draft.options.peer_sans.empty() && !draft.trust_domain.empty()) {
+    draft.options.peer_sans.push_back({SanMatcher::Type::uri, SanMatcher::Kind::prefix,
+                                       "spiffe://" + draft.trust_domain + "/"});
+  }
   const bool http1 = codec != HttpOptions::Codec::http2;
   const bool http2 = codec != HttpOptions::Codec::http1;
   if (draft.options.alpn.empty()) {
@@ -346,7 +355,7 @@ ClientTls compile_client(CompileContext& context, const tls::UpstreamTlsContext&
   if (draft.options.alpn.empty()) {
     const bool mesh = draft.has_certificate &&
                       std::ranges::any_of(draft.options.peer_sans, is_mesh_peer);
-    draft.options.alpn = protocols(http1, http2, mesh, !mesh);
+    draft.options.alpn = protocols(http1, http2, mesh, true);
   }
   check_alpn(draft.options, http1, http2, common_place);
   const auto made = context.client_tls(draft.options, upstream.sni());

@@ -33,6 +33,11 @@ void Attempt::observe(Duration latency, Instant now) {
   endpoint_->observe_latency(latency, now);
 }
 
+void Attempt::cancel() {
+  ticket_.reset();
+  if (stream_ != nullptr) stream_->cancel(Code::cancelled);
+}
+
 void Attempt::drop() {
   if (endpoint_ == nullptr) return;
   ticket_.reset();

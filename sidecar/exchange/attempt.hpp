@@ -35,6 +35,9 @@ class Attempt {
 
   // Response head seen, or failed: what the balancer learns. Once.
   void observe(Duration latency, Instant now);
+  // Nothing more is wanted of it: leaves the pool's queue, or cancels what is still open. The stream
+  // stays until drop(), because it knows the peer.
+  void cancel();
   void drop();
 
  private:

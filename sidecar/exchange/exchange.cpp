@@ -252,7 +252,7 @@ bool Exchange::refuse(Error error) {
 
 bool Exchange::reply() {
   answered_by_mesh_ = true;
-  attempt().drop();
+  attempt().cancel();
   const Head& request = *down_->head();
   send_error_reply(*down_, request, *error_,
                    {.hop = listener_.hop, .trace_id = trace_id_of(request)});
@@ -289,10 +289,11 @@ bool Exchange::answer_directly(const routing::Route& route) {
   return true;
 }
 
-// The answer is complete; the upstream is let go at once, the downstream when its codec is done, so
-// that a client which leaves before the last byte is seen leaving.
+// The answer is complete, so what is left of the request is wanted by nobody. The exchange ends when
+// the codec is done, so that a client which leaves before the last byte is seen leaving.
 bool Exchange::finish() {
-  attempt().drop();
+  if (!request_sent_) attempt().cancel();
+  request_sent_ = true;
   if (!down_->departed()) return false;
   conclude();
   return false;

@@ -30,9 +30,9 @@ uint32_t RequestStats::cluster_slot(const std::string& name) {
 }
 
 void RequestStats::observe(Slot& slot, std::string_view family, std::string_view help,
-                           const exchange::Summary& summary, Duration value) {
+                           int status, const exchange::Summary& summary, Duration value) {
   const Method method = summary.request == nullptr ? Method::other : summary.request->method;
-  const size_t status_class = class_of(summary.status);
+  const size_t status_class = class_of(status);
   StatId& id = slot.durations[static_cast<size_t>(method) * kClasses + status_class];
   if (id == kUnnamed) {
     Labels labels = slot.labels;
@@ -45,12 +45,14 @@ void RequestStats::observe(Slot& slot, std::string_view family, std::string_view
 
 void RequestStats::record(const exchange::Summary& summary, uint32_t cluster_slot) {
   observe(slot(listeners_, summary.listener_stat_slot), "http_server_request_duration_seconds",
-          "Time from the complete request head to the last byte of the answer", summary,
-          summary.duration);
-  if (summary.cluster == nullptr || summary.upstream_latency == Duration{0}) return;
+          "Time from the complete request head to the last byte of the answer", summary.status,
+          summary, summary.duration);
+  if (summary.attempts == 0) return;
+  const bool answered = summary.upstream_latency > Duration{0};
   observe(slot(clusters_, cluster_slot), "http_client_request_duration_seconds",
-          "Time from the start of the last attempt to the head of its answer", summary,
-          summary.upstream_latency);
+          "Time from the start of the last attempt to the head of its answer, or to its failure",
+          answered ? summary.status : 0, summary,
+          answered ? summary.upstream_latency : summary.duration);
 }
 
 }  // namespace tulle::telemetry

@@ -35,7 +35,8 @@ class RequestStats {
 
   Slot& slot(std::vector<std::unique_ptr<Slot>>& slots, uint32_t index) { return *slots[index]; }
   uint32_t slot_of(std::vector<std::unique_ptr<Slot>>& slots, Labels labels);
-  void observe(Slot& slot, std::string_view family, std::string_view help,
+  // `status` is of the answer that came; 0: none did.
+  void observe(Slot& slot, std::string_view family, std::string_view help, int status,
                const exchange::Summary& summary, Duration value);
 
   StatRegistry& registry_;
