@@ -15,7 +15,7 @@ constexpr ByteView kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 constexpr size_t kWriteSlack = 64 * 1024;
 
 // A peer that takes less than this within write_stall, although it is owed more, has stalled: one
-// byte a second is not progress (robustness D4).
+// byte a second is not progress.
 constexpr uint64_t kStallProgress = 4 * 1024;
 
 // How often a closing connection looks whether a slow peer has taken the rest.

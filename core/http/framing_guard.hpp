@@ -1,7 +1,7 @@
 // Framing guard: what HTTP/1 messages must satisfy beyond what llhttp checks.
 //
 // Pure functions and two small incremental checkers; nothing is owned but a few counters. Whatever
-// two implementations might read differently is refused, never repaired (robustness D1): the start
+// two implementations might read differently is refused, never repaired: the start
 // line is judged as raw bytes, because llhttp forgets how it was spelled; framing fields are judged
 // together when the head is complete; chunk lines are judged byte by byte beside llhttp. A refusal
 // names a code, which decides the answer, and a reason in our own words.

@@ -1,4 +1,4 @@
-// What must be refused before any handler hears of it: robustness.md 0.4 and 1.A, each input whole
+// What must be refused before any handler hears of it: each input whole
 // and byte by byte. And the few odd inputs that must be understood in exactly one way.
 #include <gtest/gtest.h>
 

@@ -10,7 +10,7 @@ namespace tulle {
 
 struct HttpLimits {
   // Heads. 60 KiB and 100 fields are what Envoy refuses above; 32 bytes are counted per field so
-  // that many small fields cannot multiply memory (HTTP/2 bomb, robustness D3).
+  // that many small fields cannot multiply memory ("HTTP/2 bomb").
   size_t request_line = 8 * 1024;
   size_t head_weight = 60 * 1024;
   size_t head_fields = 100;
@@ -35,7 +35,7 @@ struct HttpLimits {
   uint32_t misbehaviour_burst = 200;           // tokens: resets, empty frames, pings, bad headers
   uint32_t misbehaviour_per_second = 50;
 
-  // Timers (robustness D4).
+  // Timers. Totals where a peer could otherwise drip bytes for ever.
   Duration head_timeout = std::chrono::seconds(10);    // first byte to complete head, total
   Duration idle_timeout = std::chrono::minutes(5);     // no stream open
   Duration body_timeout = std::chrono::seconds(30);    // HTTP/1 request body without a byte

@@ -27,7 +27,7 @@ struct Row {
   std::string_view title;
 };
 
-// The table of design.md, section 6. The codes at its end are normally translated by whoever saw
+// The table of docs/operations.md. The codes at its end are normally translated by whoever saw
 // them; the rows exist so that a forgotten translation still becomes a sensible answer.
 Row row_of(Code code) {
   switch (code) {

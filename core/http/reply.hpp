@@ -1,4 +1,4 @@
-// reply: the one place where an Error becomes an answer (design.md section 6).
+// reply: the one place where an Error becomes an answer (the table is in docs/operations.md).
 //
 // `tulle-error: <code>`, an RFC 9457 problem body for HTTP, a trailers-only status for gRPC.
 #pragma once
