@@ -143,6 +143,7 @@ void forward_request(const Head& from, Head& to, const ForwardingContext& contex
       continue;
     }
     if (field.id == FieldId::x_forwarded_for && append_client) continue;
+    if (field.id == FieldId::proxy_authorization) continue;  // meant for us, the proxy it named
     if (stripped(field.name, context.peer_is_mesh)) continue;
     copy(field, to.fields);
   }

@@ -92,6 +92,12 @@ TEST_F(FormsTest, OnlyTrailersOfTeGoesOn) {
   EXPECT_EQ(forwarded(), "via: 2 tulle\n");
 }
 
+TEST_F(FormsTest, CredentialsForTheProxyEndHere) {
+  from_.fields.add("proxy-authorization", "Basic c2VjcmV0");
+  from_.fields.add("authorization", "Basic b3RoZXI=");
+  EXPECT_EQ(forwarded(), "authorization: Basic b3RoZXI=\nvia: 2 tulle\n");
+}
+
 TEST_F(FormsTest, ClientAddressIsAppendedOnlyWhenKnown) {
   from_.fields.add("x-forwarded-for", "1.1.1.1");
   from_.fields.add("x-forwarded-for", "2.2.2.2, 3.3.3.3");
