@@ -53,26 +53,29 @@ class Exchange(namedtuple("Exchange", "answer error version protocol peer")):
 def exchange(port, payload, context=None, server_name=None, seconds=10.0, limit=1 << 20):
     """Sends bytes, with or without TLS, and reads until the server ends or an HTTP answer is there."""
     answer, error, version, protocol, peer = b"", "", None, None, ()
+    stream = None
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=seconds) as raw:
-            stream = raw
-            if context is not None:
-                stream = context.wrap_socket(raw, server_hostname=server_name)
-                version, protocol = stream.version(), stream.selected_alpn_protocol()
-                certificate = stream.getpeercert() or {}
-                peer = tuple(value for kind, value in certificate.get("subjectAltName", ()) if kind == "URI")
-            stream.sendall(payload)
-            while len(answer) < limit:
-                part = stream.recv(65536)
-                if not part:
-                    break
-                answer += part
+        stream = socket.create_connection(("127.0.0.1", port), timeout=seconds)
+        if context is not None:
+            stream = context.wrap_socket(stream, server_hostname=server_name)
+            version, protocol = stream.version(), stream.selected_alpn_protocol()
+            certificate = stream.getpeercert() or {}
+            peer = tuple(value for kind, value in certificate.get("subjectAltName", ()) if kind == "URI")
+        stream.sendall(payload)
+        while len(answer) < limit:
+            part = stream.recv(65536)
+            if not part:
+                break
+            answer += part
     except ssl.SSLError as problem:
         error = "TLS: " + (problem.reason or str(problem)).lower().replace("_", " ")
     except socket.timeout:
         error = "no answer within %g s" % seconds
     except OSError as problem:
         error = (problem.strerror or str(problem)).lower()
+    finally:
+        if stream is not None:
+            stream.close()
     return Exchange(answer, error, version, protocol, peer)
 
 

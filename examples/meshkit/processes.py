@@ -86,9 +86,9 @@ class Process:
             alive = self.running()
             found = condition()
             if not found and not alive:
-                raise Failure("%s ended before: %s\n%s" % (self.name, what, self.evidence()))
+                raise Failure("%s ended before: %s\n%s" % (self.name, what() if callable(what) else what, self.evidence()))
             return found
-        return wait_for(check, lambda: "%s\n%s" % (what, self.evidence()), seconds)
+        return wait_for(check, lambda: "%s\n%s" % (what() if callable(what) else what, self.evidence()), seconds)
 
     def wait_for_line(self, pattern, seconds=15.0, stream="err"):
         """The match of a regular expression in what the process has written."""

@@ -105,6 +105,7 @@ class AccessLog(MeshCase):
         with socket.create_connection(("127.0.0.1", sidecar.port("outbound")), timeout=30) as client:
             client.sendall(b"GET /hold/a HTTP/1.1\r\nhost: service\r\n\r\n")
             self.origin.wait_held("a")
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # leaves by a reset
         entry = sidecar.wait_log(lambda entry: entry["path"] == "/hold/a")[0]
         self.assertEqual(("DC", "downstream"), (entry["flags"], entry["origin"]))
 

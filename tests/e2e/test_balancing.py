@@ -35,20 +35,6 @@ class Balancing(MeshCase):
         got = self.ask(sidecar.port("outbound"), 90, at_once=1)
         self.assertEqual({"a": 30, "b": 30, "c": 30}, dict(got))
 
-    def test_an_endpoint_that_hangs_gets_less(self):
-        quick, hanging = self.mesh.origin("quick"), self.mesh.origin("hanging")
-        sidecar = self.sidecar([quick.port, hanging.port], workers=1)
-        port = sidecar.port("outbound")
-        quick.release("x")
-        with concurrent.futures.ThreadPoolExecutor(8) as pool:
-            asked = [pool.submit(probes.get, port, "/hold/x", {"host": "service"}, seconds=60) for _ in range(8)]
-            hanging.wait_held("x")
-            got = self.ask(port, 40, at_once=1)
-            hanging.release("x")
-            self.assertEqual([200] * 8, [future.result().status for future in asked])
-        self.assertEqual(40, got["quick"] + got["hanging"], got)
-        self.assertGreater(got["quick"], 30, got)
-
     def test_one_dead_endpoint(self):
         alive = [self.mesh.origin(name) for name in "ab"]
         dead = self.mesh.reserved_port()

@@ -29,14 +29,14 @@ class Garbage(SharedMeshCase):
         got = b""
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=15) as raw:
-                stream = context.wrap_socket(raw, server_hostname="callee") if context else raw
-                stream.sendall(payload)
-                stream.shutdown(socket.SHUT_WR)  # inside TLS: without a goodbye
-                while len(got) < 1 << 20:
-                    part = stream.recv(65536)
-                    if not part:
-                        break
-                    got += part
+                with context.wrap_socket(raw, server_hostname="callee") if context else raw as stream:
+                    stream.sendall(payload)
+                    stream.shutdown(socket.SHUT_WR)  # inside TLS: without a goodbye
+                    while len(got) < 1 << 20:
+                        part = stream.recv(65536)
+                        if not part:
+                            break
+                        got += part
         except OSError as problem:
             self.assertNotIsInstance(problem, socket.timeout, "the connection was left hanging after %r" % payload[:60])
         return got
