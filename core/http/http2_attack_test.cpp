@@ -493,6 +493,17 @@ TEST_F(Http2Flood, RapidReset) {
             1000u);
 }
 
+TEST_F(Http2Flood, RapidResetIsNotPaidForWithData) {
+  EXPECT_LE(flood(
+                [](size_t i) {
+                  const auto id = static_cast<uint32_t>(2 * i + 1);
+                  return h2::headers(id, h2::get(), h2::kEndHeaders) + h2::data(id, "x") +
+                         h2::data(id, "x") + h2::rst(id, 8);
+                },
+                100000),
+            1000u);
+}
+
 TEST_F(Http2Flood, MadeYouReset) {
   EXPECT_LE(flood(
                 [](size_t i) {

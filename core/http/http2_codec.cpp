@@ -147,7 +147,7 @@ void Http2Codec::ping_answered(ByteView opaque) {
     drain_ping_pending_ = false;
     last_goaway_due_ = true;
   } else {
-    budget_.charge(MisbehaviourBudget::kControl);
+    budget_.charge_noise(MisbehaviourBudget::kControl);
     within_budget();
   }
 }

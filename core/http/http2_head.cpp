@@ -7,6 +7,7 @@ namespace tulle {
 namespace {
 
 constexpr size_t kFieldOverhead = 32;  // RFC 9113, 6.5.2
+constexpr size_t kMaxName = 8 * 1024;  // Fields counts names in 16 bits, whatever the limits allow
 
 bool is_continue(std::string_view expectation) {
   static constexpr std::string_view kWord = "100-continue";
@@ -47,7 +48,7 @@ bool Http2HeadReader::add(std::string_view name, std::string_view value) {
   // Pseudo-header fields weigh, but the limit on fields is about those a handler sees.
   const bool pseudo = !name.empty() && name.front() == ':';
   if (!pseudo) ++count_;
-  too_large_ |= weight_ > max_weight_ || count_ > max_count_;
+  too_large_ |= weight_ > max_weight_ || count_ > max_count_ || name.size() > kMaxName;
   if (too_large_) return true;
   if (pseudo) return add_pseudo(name, value);
 

@@ -15,10 +15,11 @@ constexpr size_t kMaxContinuations = 8;
 // When a whole window is taken, and more is here, within this time, it is the window that limits.
 constexpr Duration kQuickDrain = 250ms;
 
+bool is_waste(uint8_t type) { return type == NGHTTP2_HEADERS || type == NGHTTP2_RST_STREAM; }
+
 int64_t price(uint8_t type, bool ack) {
   switch (type) {
-    case NGHTTP2_DATA:
-    case NGHTTP2_CONTINUATION: return 0;
+    case NGHTTP2_DATA: return 0;
     case NGHTTP2_HEADERS: return MisbehaviourBudget::kHead;
     case NGHTTP2_RST_STREAM: return MisbehaviourBudget::kReset;
     case NGHTTP2_WINDOW_UPDATE: return MisbehaviourBudget::kWindowUpdate;
@@ -81,7 +82,11 @@ bool Http2Codec::frame_begun(uint8_t type, bool ack) {
     return false;
   }
   in_header_block_ = false;
-  budget_.charge(price(type, ack));
+  if (is_waste(type)) {
+    budget_.charge_waste(price(type, ack));
+  } else {
+    budget_.charge_noise(price(type, ack));
+  }
   return within_budget();
 }
 
@@ -119,7 +124,7 @@ bool Http2Codec::field_arrived(std::string_view name, std::string_view value) {
   if (reading_ == nullptr) return true;
   Http2Stream& s = *reading_;
   if (!reader_.add(name, value)) {
-    budget_.charge(MisbehaviourBudget::kBadHead);
+    budget_.charge_waste(MisbehaviourBudget::kBadHead);
     break_stream(s, Http2Error::protocol_error,
                  server() ? Code::protocol_error : Code::upstream_protocol_error,
                  "a malformed field in a head or trailers");
@@ -137,7 +142,7 @@ bool Http2Codec::field_arrived(std::string_view name, std::string_view value) {
 // Called for what nghttp2 refuses, too. The rest of the block is decoded (HPACK needs it) and
 // otherwise ignored.
 void Http2Codec::head_invalid() {
-  budget_.charge(MisbehaviourBudget::kBadHead);
+  budget_.charge_waste(MisbehaviourBudget::kBadHead);
   reading_ = nullptr;
   if (whole_block_) in_header_block_ = false;
   within_budget();
@@ -160,7 +165,7 @@ void Http2Codec::request_ended(Http2Stream& s, bool end_stream) {
   s.head_complete = true;
   s.remote_ended = end_stream;
   if (const std::optional<Code> why = reader_.finish()) return refuse(s, *why);
-  budget_.earn(MisbehaviourBudget::kHead);
+  budget_.valid_head();
   Head& head = s.stream->arriving_head();
   s.head_request = head.method == Method::head;
   s.protocol_switch = !head.protocol.empty();
@@ -180,7 +185,7 @@ void Http2Codec::response_ended(Http2Stream& s, bool end_stream) {
     if (reader_.interim_kept()) s.stream->interim_arrived();
     return;
   }
-  budget_.earn(MisbehaviourBudget::kHead);
+  budget_.valid_head();
   s.head_complete = true;
   s.remote_ended = end_stream;
   s.drain_began = now_;
@@ -195,14 +200,14 @@ void Http2Codec::trailers_ended(Http2Stream& s) {
   if (const std::optional<Code> why = reader_.finish()) {
     return break_stream(s, Http2Error::enhance_your_calm, *why, "the trailers are too large");
   }
-  budget_.earn(MisbehaviourBudget::kHead);
+  budget_.valid_head();
   remote_end(s);
 }
 
 // The request is well-formed HTTP/2 and still nothing we would pass on. The peer is told in its own
 // language; no handler ever sees a byte of it.
 void Http2Codec::refuse(Http2Stream& s, Code why) {
-  budget_.charge(MisbehaviourBudget::kBadHead);
+  budget_.charge_waste(MisbehaviourBudget::kBadHead);
   std::exchange(s.stream, nullptr)->discard();
   submit_refusal(s.id, why);
   within_budget();
@@ -238,9 +243,9 @@ void Http2Codec::grow_window(Http2Stream& s) {
 
 void Http2Codec::data_ended(int32_t id, size_t payload, bool end_stream) {
   if (payload > 0) {
-    budget_.earn();
+    budget_.payload();
   } else if (!end_stream) {
-    budget_.charge(MisbehaviourBudget::kEmptyData);
+    budget_.charge_noise(MisbehaviourBudget::kEmptyData);
     if (!within_budget()) return;
   }
   if (!end_stream) return;
@@ -275,7 +280,7 @@ void Http2Codec::stream_closed(int32_t id, Http2Error code) {
   Http2Stream* s = find(id);
   if (s == nullptr) return;
   if (s->remote_ended && s->local_ended) {
-    budget_.earn();  // an exchange that went well pays for a cancelled one
+    budget_.exchange_done();  // an exchange that went well pays for a cancelled one
   } else if (s->stream != nullptr && !s->stream->cancelled()) {
     fail_closed(*s, code);
   }

@@ -162,7 +162,7 @@ void Http2Codec::write(Bytes& wire, size_t limit) {
   if (std::exchange(last_goaway_due_, false)) submit_last_goaway();
 
   wire_ = &wire;
-  wire_end_ = wire.size() + std::max<size_t>(limit, 1);
+  wire_end_ = wire.size() + std::clamp<size_t>(limit, 1, SIZE_MAX - wire.size());
   while (!enough_written()) {
     const uint8_t* frame = nullptr;
     const ssize_t size = nghttp2_session_mem_send(session_, &frame);
@@ -368,7 +368,7 @@ void Http2Codec::reset(Http2Stream& s, Http2Error code) {
 void Http2Codec::reset_sent(int32_t id, Http2Error code) {
   const Http2Stream* s = find(id);
   if (s != nullptr ? s->reset_by_us : code == Http2Error::no_error) return;
-  budget_.charge(MisbehaviourBudget::kReset);
+  budget_.charge_waste(MisbehaviourBudget::kReset);
   within_budget();
 }
 

@@ -81,7 +81,7 @@ struct Http2Callbacks {
     if (frame->hd.type == NGHTTP2_HEADERS) {
       c.head_invalid();
     } else {
-      c.budget_.charge(MisbehaviourBudget::kReset);
+      c.budget_.charge_waste(MisbehaviourBudget::kReset);
       c.within_budget();
     }
     return settle(c);
@@ -140,7 +140,7 @@ struct Http2Callbacks {
     Http2Codec& c = codec(user);
     switch (frame->hd.type) {
       case NGHTTP2_DATA:
-        if (frame->hd.length > 0) c.budget_.earn();
+        if (frame->hd.length > 0) c.budget_.payload();
         [[fallthrough]];
       case NGHTTP2_HEADERS:
         if (ends_stream(frame)) c.frame_with_end_sent(frame->hd.stream_id);
