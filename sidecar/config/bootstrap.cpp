@@ -106,7 +106,9 @@ xds::ResourceSet read_resources(const json& value, const Place& place, Problems&
 void read_all(const json& value, Bootstrap& bootstrap, Problems& problems) {
   const Place place(problems, "");
   JsonObject object(value, place);
-  if (const json* node = object.find("node")) bootstrap.node = read_node(*node, place.field("node"));
+  if (const json* node = object.find("node")) {
+    bootstrap.node = read_node(*node, place.field("node"));
+  }
   if (const json* identity = object.find("identity")) {
     bootstrap.identity = read_identity(*identity, place.field("identity"));
   }

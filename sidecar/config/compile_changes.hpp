@@ -20,7 +20,8 @@ class RepeatedPtrField;
 
 namespace tulle::config {
 
-using HeaderOptions = google::protobuf::RepeatedPtrField<envoy::config::core::v3::HeaderValueOption>;
+using HeaderOptions =
+    google::protobuf::RepeatedPtrField<envoy::config::core::v3::HeaderValueOption>;
 using HeaderNames = google::protobuf::RepeatedPtrField<std::string>;
 
 // Removals first, as everybody who implements this API does.

@@ -163,7 +163,8 @@ Materials read_materials(const std::optional<IdentityFiles>& identity,
     const std::string* key = text_of(use.certificate.private_key(), materials);
     if (chain == nullptr || key == nullptr) continue;  // reported, or compile() will
     check_pair(*chain, *key, use.certificate.certificate_chain().filename(),
-               use.certificate.private_key().filename(), use.place.field("certificate_chain"), use.place.field("private_key"));
+               use.certificate.private_key().filename(), use.place.field("certificate_chain"),
+               use.place.field("private_key"));
   }
   materials.complete = problems.size() == before;
   return materials;

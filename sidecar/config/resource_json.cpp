@@ -61,7 +61,8 @@ std::string title(std::string_view origin, xds::ResourceType type, std::string_v
 // What a resource calls itself, before it is known to be well formed.
 std::string claimed_name(const json& object, xds::ResourceType type) {
   const bool endpoints = type == xds::ResourceType::endpoints;
-  for (const char* key : {endpoints ? "cluster_name" : "name", endpoints ? "clusterName" : "name"}) {
+  for (const char* key :
+       {endpoints ? "cluster_name" : "name", endpoints ? "clusterName" : "name"}) {
     const auto found = object.find(key);
     if (found != object.end() && found->is_string()) return found->get<std::string>();
   }
@@ -76,38 +77,46 @@ void redact(envoy::config::core::v3::DataSource& source) {
 
 using envoy::extensions::transport_sockets::tls::v3::TlsCertificate;
 
-// Private keys anywhere in the message, inside Any too.
-void redact_keys(Message& message) {
-  if (auto* certificate = dynamic_cast<TlsCertificate*>(&message)) {
-    if (certificate->has_private_key()) redact(*certificate->mutable_private_key());
-    if (certificate->has_password()) redact(*certificate->mutable_password());
-    if (certificate->has_pkcs12()) redact(*certificate->mutable_pkcs12());
+void hide_keys(TlsCertificate& certificate) {
+  if (certificate.has_private_key()) redact(*certificate.mutable_private_key());
+  if (certificate.has_password()) redact(*certificate.mutable_password());
+  if (certificate.has_pkcs12()) redact(*certificate.mutable_pkcs12());
+}
+
+enum class Rewrite { canonical, without_keys };
+
+void rewrite(Message& message, Rewrite how);
+
+// What is packed is written anew: the JSON reader packs fields in the order of the text, and equal
+// resources must have equal bytes.
+void rewrite_packed(google::protobuf::Any& any, Rewrite how) {
+  const std::string name(xds::message_of_url(any.type_url()));
+  const Descriptor* type = DescriptorPool::generated_pool()->FindMessageTypeByName(name);
+  std::unique_ptr<Message> inner;
+  if (type != nullptr) inner.reset(MessageFactory::generated_factory()->GetPrototype(type)->New());
+  if (inner == nullptr || !inner->ParseFromString(any.value())) {
+    if (how == Rewrite::without_keys) any.Clear();  // JSON could not show it, and who knows what
     return;
   }
-  if (auto* any = dynamic_cast<google::protobuf::Any*>(&message)) {
-    const std::string name(xds::message_of_url(any->type_url()));
-    const Descriptor* type = DescriptorPool::generated_pool()->FindMessageTypeByName(name);
-    if (type == nullptr) {  // cannot be shown in JSON either
-      any->Clear();
-      return;
-    }
-    std::unique_ptr<Message> inner(MessageFactory::generated_factory()->GetPrototype(type)->New());
-    if (!inner->ParseFromString(any->value())) return any->Clear();
-    redact_keys(*inner);
-    any->set_value(inner->SerializeAsString());
-    return;
-  }
+  rewrite(*inner, how);
+  any.set_value(deterministic_bytes(*inner));
+}
+
+void rewrite(Message& message, Rewrite how) {
+  if (auto* any = dynamic_cast<google::protobuf::Any*>(&message)) return rewrite_packed(*any, how);
+  auto* certificate = dynamic_cast<TlsCertificate*>(&message);
+  if (certificate != nullptr && how == Rewrite::without_keys) hide_keys(*certificate);
   const Reflection& reflection = *message.GetReflection();
   std::vector<const FieldDescriptor*> fields;
   reflection.ListFields(message, &fields);
   for (const FieldDescriptor* field : fields) {
     if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) continue;
     if (!field->is_repeated()) {
-      redact_keys(*reflection.MutableMessage(&message, field));
+      rewrite(*reflection.MutableMessage(&message, field), how);
       continue;
     }
     for (int i = 0; i < reflection.FieldSize(message, field); ++i) {
-      redact_keys(*reflection.MutableRepeatedMessage(&message, field, i));
+      rewrite(*reflection.MutableRepeatedMessage(&message, field, i), how);
     }
   }
 }
@@ -163,11 +172,16 @@ std::optional<xds::Resource> resource_from_json(std::string_view text, const std
     place.invalid(std::string(status.message()));
     return std::nullopt;
   }
+  rewrite(*message, Rewrite::canonical);
   xds::Resource resource;
   resource.type = *type;
   resource.name = name_of(*message);
   resource.bytes = deterministic_bytes(*message);
   resource.origin = origin;
+  if (!message->ParseFromString(resource.bytes)) {  // libprotobuf bounds the depth of a message
+    place.invalid("is nested too deeply");
+    return std::nullopt;
+  }
   if (resource.name.empty()) {
     place.field(*type == xds::ResourceType::endpoints ? "cluster_name" : "name")
         .invalid("must not be empty");
@@ -184,7 +198,7 @@ std::unique_ptr<Message> parse_resource_message(const xds::Resource& resource) {
 std::string resource_to_json(const xds::Resource& resource) {
   const std::unique_ptr<Message> message = parse_resource_message(resource);
   if (message == nullptr) return "{}";
-  redact_keys(*message);
+  rewrite(*message, Rewrite::without_keys);
   google::protobuf::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
   std::string text;

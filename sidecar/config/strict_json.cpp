@@ -48,8 +48,12 @@ class Inspector : public json::json_sax_t {
     // "[json.exception.parse_error.101] parse error at line 1, column 2: what we want"
     std::string_view what = error.what();
     const size_t column = what.find(", column ");
-    const size_t colon = what.find(": ", column == std::string_view::npos ? 0 : column);
-    if (colon != std::string_view::npos) what.remove_prefix(colon + 2);
+    const size_t colon = what.find(": ", column);
+    if (column != std::string_view::npos && colon != std::string_view::npos) {
+      what.remove_prefix(colon + 2);
+    } else {
+      what.remove_prefix(std::min(what.size(), what.find("] ") + 2));
+    }
     place_.invalid("line " + std::to_string(line) + ", column " +
                    std::to_string(before.size() - start + 1) + ": " + std::string(what));
     return false;

@@ -138,7 +138,7 @@ const Supported kSupported[] = {
      {"priority", "max_connections", "max_pending_requests", "max_requests"}},
     {"envoy.config.endpoint.v3.ClusterLoadAssignment", {"cluster_name", "endpoints"}},
     {"envoy.config.endpoint.v3.LocalityLbEndpoints",
-     {"locality", "lb_endpoints"},
+     {"locality", "lb_endpoints", "priority"},
      {"load_balancing_weight", "metadata"}},  // locality weights count only when asked for
     {"envoy.config.endpoint.v3.LbEndpoint",
      {"endpoint", "health_status", "metadata", "load_balancing_weight"}},
