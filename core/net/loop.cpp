@@ -130,6 +130,7 @@ void Loop::turn() {
   in_turn_ = true;
   ++turn_number_;
   reads_ = 0;
+  bytes_read_ = 0;
   handshake_steps_ = 0;
   const uint64_t before = counters_.runs + counters_.flushes;
   work_.splice_back(deferred_);

@@ -3,7 +3,8 @@
 // Owns: the run queue, the two flush queues, the timer wheel, the mailbox and the engine.
 // A turn: adopt mail, then rounds of {work queue, frame stage} until quiet or the turn's budget is
 // used, then the write stage. The engine calls turn() after timers and after polling, and also
-// every 64 read callbacks, so that the first answer does not wait for the last of 1,000 sockets.
+// every 64 read callbacks (or 256 KiB), so that the first answer does not wait for the last of 1,000
+// sockets.
 // When the budget is used the engine polls without waiting and the next turn goes on.
 // Everything is loop-thread only, except post() and stop_from_anywhere().
 #pragma once
@@ -65,19 +66,26 @@ class Loop {
   void turn();                   // one turn; never nested
   void refresh_now();            // the engine calls this when a wait has ended
   // Before a wait the engine marks the time as old; the first callback after it reads the clock.
-  void mark_now_old() { now_is_old_ = true; }
+  void mark_now_old() {
+    now_is_old_ = true;
+    ++poll_number_;
+  }
   void freshen_now() {
     if (now_is_old_) refresh_now();
   }
-  // Every 64th call holds a turn (not while one is running), in which anything may be destroyed:
-  // it is the last thing that a read callback does.
-  void count_read() {
-    if (++reads_ >= reads_per_turn_ && !in_turn_) turn();
+  // Every 64th call holds a turn (not while one is running), and so does every 256 KiB: what was
+  // read is then written while the processor's cache still has it. Anything may be destroyed in a
+  // turn: this is the last thing that a read callback does.
+  void count_read(size_t bytes = 0) {
+    bytes_read_ += bytes;
+    const bool enough = ++reads_ >= reads_per_turn_ || bytes_read_ >= kBytesPerTurn;
+    if (enough && !in_turn_) turn();
   }
   void set_reads_per_turn(uint32_t reads) { reads_per_turn_ = reads; }
   bool idle() const;             // nothing queued: for the engine and for quiescence checks
   bool in_turn() const { return in_turn_; }
   uint32_t turn_number() const { return turn_number_; }  // differs from one turn to the next
+  uint32_t poll_number() const { return poll_number_; }  // and from one wait to the next
 
   // Expensive steps (TLS handshakes) that are limited per turn; see HandshakeGate in tls_stream.
   bool take_handshake_step();    // false: the turn's share is used; Task::defer() and retry then
@@ -141,7 +149,10 @@ class Loop {
   bool spin_logged_ = false;
   Spin spin_;
   uint32_t turn_number_ = 0;
+  uint32_t poll_number_ = 0;
   uint32_t reads_ = 0;
+  static constexpr size_t kBytesPerTurn = 256 * 1024;
+  size_t bytes_read_ = 0;
   uint32_t reads_per_turn_ = 64;
   uint32_t handshake_steps_ = 0;
   size_t cells_ = 0;

@@ -132,6 +132,22 @@ TEST(Loop, ABudgetEndsATurnAndPollingGoesOn) {
   EXPECT_LE(static_cast<uint64_t>(write.flushes), test.loop.counters().turns);
 }
 
+// So many reads, or so many bytes, are followed by a turn at once.
+TEST(Loop, ReadsHoldTurns) {
+  TestLoop test;
+  Step step(test.loop, [](Step&) {});
+  const auto reads_until_run = [&](size_t bytes) {
+    const int before = step.runs;
+    step.wake();
+    int reads = 0;
+    while (step.runs == before && ++reads < 1000) test.loop.count_read(bytes);
+    return reads;
+  };
+  EXPECT_EQ(reads_until_run(100), 64);
+  EXPECT_EQ(reads_until_run(64 * 1024), 4);
+  EXPECT_EQ(reads_until_run(0), 64);
+}
+
 TEST(Loop, FlushersThatNeverRestDoNotHang) {
   TestLoop test;
   Flush frame(test.loop, Flusher::Stage::frame, [](Flush& self) { self.flush_later(); });

@@ -16,7 +16,7 @@ constexpr size_t kReadBuffer = 64 * 1024;
 thread_local char read_buffer[kReadBuffer];
 
 // libuv would read 2 MiB from one ready socket before it looks at the next.
-constexpr uint32_t kReadPerTurn = 256 * 1024;
+constexpr uint32_t kReadPerPoll = 256 * 1024;
 
 constexpr int kSlicesPerWrite = 64;
 
@@ -140,14 +140,14 @@ void TcpCell::update_reading() {
 }
 
 // No buffer makes libuv leave the socket until it polls again. That is all it takes to stop at the
-// turn's share: the next poll, one turn later, reports the socket once more.
+// share: the next poll, at least one turn later, reports the socket once more.
 void TcpCell::on_alloc(uv_handle_t* handle, size_t, uv_buf_t* buffer) {
   TcpCell& cell = of(handle);
-  if (cell.read_turn_ != cell.loop_.turn_number()) {
-    cell.read_turn_ = cell.loop_.turn_number();
-    cell.read_in_turn_ = 0;
+  if (cell.read_poll_ != cell.loop_.poll_number()) {
+    cell.read_poll_ = cell.loop_.poll_number();
+    cell.read_in_poll_ = 0;
   }
-  const bool stop = cell.read_in_turn_ >= kReadPerTurn || !cell.may_read();
+  const bool stop = cell.read_in_poll_ >= kReadPerPoll || !cell.may_read();
   *buffer = uv_buf_init(stop ? nullptr : read_buffer, stop ? 0 : kReadBuffer);
 }
 
@@ -164,7 +164,7 @@ void TcpCell::on_read(uv_stream_t* stream, ssize_t count, const uv_buf_t* buffer
   }
   if (count > 0) {
     cell.deliver({buffer->base, static_cast<size_t>(count)});
-    loop.count_read();  // last: the turn may end in anything
+    loop.count_read(static_cast<size_t>(count));  // last: the turn may end in anything
     return;
   }
   cell.reading_ = false;
@@ -174,7 +174,7 @@ void TcpCell::on_read(uv_stream_t* stream, ssize_t count, const uv_buf_t* buffer
 }
 
 void TcpCell::deliver(ByteView bytes) {
-  read_in_turn_ += static_cast<uint32_t>(bytes.size());
+  read_in_poll_ += static_cast<uint32_t>(bytes.size());
   if (phase_ != Phase::open) return;  // finishing: read so that the peer sees no reset, and ignored
   tell();
   reader_->on_bytes(bytes);

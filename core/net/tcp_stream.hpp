@@ -86,8 +86,8 @@ class TcpCell final : private Flusher {
   bool output_ending_ = false;  // shutdown() was called
   bool output_ended_ = false;   // and carried out
   bool drain_due_ = false;      // the backlog has been above its mark
-  uint32_t read_turn_ = 0;      // the turn that read_in_turn_ belongs to
-  uint32_t read_in_turn_ = 0;
+  uint32_t read_poll_ = 0;      // the poll that read_in_poll_ belongs to
+  uint32_t read_in_poll_ = 0;
   Bytes pending_;
   std::unique_ptr<InFlight> in_flight_;
   std::unique_ptr<Error> failure_;

@@ -204,8 +204,9 @@ TEST_F(TcpTest, PausingFromTheReadCallbackStopsAfterThisRead) {
   ASSERT_TRUE(run_until([&] { return server_reader.received == 1'000'000; }));
 }
 
-// A turn must come between every 256 KiB, although libuv would read 2 MiB at once.
-TEST_F(TcpTest, ReadsAtMostItsShareInATurn) {
+// A turn must come between every 256 KiB, although libuv would read 2 MiB at once, and the other
+// sockets must be polled in between.
+TEST_F(TcpTest, ReadsAtMostItsShareInATurnAndAPoll) {
   struct CountingReader : TestReader {
     explicit CountingReader(Loop& l) : loop(l) {}
     void on_bytes(ByteView bytes) override {
@@ -213,11 +214,15 @@ TEST_F(TcpTest, ReadsAtMostItsShareInATurn) {
       turn = loop.turn_number();
       in_turn += bytes.size();
       most = std::max(most, in_turn);
+      if (poll != loop.poll_number()) in_poll = 0;
+      poll = loop.poll_number();
+      in_poll += bytes.size();
+      most_in_poll = std::max(most_in_poll, in_poll);
       TestReader::on_bytes(bytes);
     }
     Loop& loop;
-    uint32_t turn = 0;
-    size_t in_turn = 0, most = 0;
+    uint32_t turn = 0, poll = 0;
+    size_t in_turn = 0, most = 0, in_poll = 0, most_in_poll = 0;
   } reader(test.loop);
   reader.keep = false;
   connect();
@@ -230,6 +235,7 @@ TEST_F(TcpTest, ReadsAtMostItsShareInATurn) {
   ASSERT_TRUE(run_until([&] { return reader.received == 4'000'000; }));
   EXPECT_GT(reader.most, 64u * 1024);
   EXPECT_LT(reader.most, 256u * 1024 + 64 * 1024);
+  EXPECT_LT(reader.most_in_poll, 256u * 1024 + 64 * 1024);
 }
 
 TEST_F(TcpTest, LargeTransferArrivesIntact) {
