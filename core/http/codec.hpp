@@ -39,7 +39,8 @@ class Codec {
   virtual Result<void> read(ByteView wire, Instant now) = 0;
   // The peer will send nothing more. Fails what is incomplete.
   virtual void end_of_input(const std::optional<Error>& why) = 0;
-  // Drains dirty streams: appends at most about `limit` bytes; call again when there is space.
+  // Drains dirty streams: appends at most about `limit` bytes; call again when there is space. What
+  // had to wait for that is looked at as well: afterwards accept() and wants_read() may have news.
   virtual void write(Bytes& wire, size_t limit) = 0;
   virtual bool wants_write() const = 0;      // write() would append something
 
@@ -51,6 +52,8 @@ class Codec {
   virtual bool wants_read() const = 0;       // false: enough is queued
   virtual bool finished() const = 0;         // nothing more will happen: flush and close
   virtual bool must_close_after_flush() const { return finished(); }
+  // We have said everything there is to say, but the peer may go on (a half-closed tunnel).
+  virtual bool output_ended() const { return false; }
   virtual Waiting waiting() const = 0;
   virtual Version version() const = 0;
   virtual DirtyStreams& dirty() = 0;

@@ -272,7 +272,8 @@ void Connection::write_out() {
     }
   }
   take_accepted();
-  if (ending_ || (codec_->must_close_after_flush() && !codec_->wants_write())) close_politely();
+  if (ending_ || (codec_->must_close_after_flush() && !codec_->wants_write())) return close_politely();
+  if (codec_->output_ended()) bytes_->shutdown();
 }
 
 // ---- endings ---------------------------------------------------------------------------------

@@ -97,10 +97,13 @@ constexpr size_t kKeptEntries = 64;
 FieldId field_id(std::string_view lower_case_name) {
   const size_t size = lower_case_name.size();
   if (size == 0 || size > kLongest) return FieldId::unknown;
+  const char* const wanted = lower_case_name.data();
   for (size_t i = kByLength.first[size]; i < kByLength.first[size + 1]; ++i) {
     const FieldId id = kByLength.ids[i];
     const char* name = kFieldNames[static_cast<size_t>(id)].data();
-    if (std::memcmp(name, lower_case_name.data(), size) == 0) return id;
+    // Most candidates differ in one of these, which is cheaper than a call.
+    if (name[0] != wanted[0] || name[size - 1] != wanted[size - 1]) continue;
+    if (std::memcmp(name, wanted, size) == 0) return id;
   }
   return FieldId::unknown;
 }

@@ -55,7 +55,7 @@ size_t Http1Client::read_some(ByteView wire) {
       // More than the response. The response itself was complete and stays so.
       cut();
       return wire.size();
-    case In::done: return 0;
+    case In::done:
     case In::closed: return wire.size();
   }
   UNREACHABLE();
@@ -241,10 +241,7 @@ void Http1Client::write_body(Bytes& wire, size_t limit) {
   }
   stream_->mark_departed();
   const bool tunnel = std::exchange(out_, Out::done) == Out::tunnel;
-  if (!tunnel) return;
-  // There is no half-closing from here: when we have said everything, the tunnel is over.
-  stream_->end_arrived();
-  cut();
+  if (tunnel && in_ == In::done) cut();
 }
 
 // ---- Ends ------------------------------------------------------------------------------------

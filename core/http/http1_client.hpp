@@ -34,6 +34,7 @@ class Http1Client final : public Codec {
   void retire() override;
   bool wants_read() const override { return !over_ && pending_.empty(); }
   bool finished() const override { return over_; }
+  bool output_ended() const override { return in_ == In::tunnel && out_ == Out::done; }
   Waiting waiting() const override;
   Version version() const override { return Version::http11; }
   DirtyStreams& dirty() override { return dirty_; }

@@ -438,6 +438,43 @@ TEST(Http1Client, AnAnswerBeforeTheRequestIsCompleteEndsTheConnection) {
   EXPECT_FALSE(client.reusable());
 }
 
+TEST(Http1Client, ABodyOfTheWrongLengthEndsTheConnection) {
+  for (const std::string body : {"toolong", "a"}) {
+    Client client;
+    Head& head = client.begin("PUT");
+    head.ended = false;
+    head.content_length = 3;
+    client.send();
+    client.stream->send(Bytes(body));
+    client.stream->finish();
+    EXPECT_EQ(client.flush(), body.substr(0, 3));
+    EXPECT_EQ(client.failure(), Code::internal);
+    EXPECT_TRUE(client.codec->finished());
+  }
+}
+
+TEST(Http1Client, WritesStopAtTheLimit) {
+  Client client;
+  Head& head = client.begin("PUT");
+  head.ended = false;
+  head.content_length = 60'000;
+  EXPECT_FALSE(client.codec->wants_write());
+  client.stream->send_head();
+  EXPECT_TRUE(client.codec->wants_write());
+  client.flush();
+  client.stream->send(Bytes(std::string(60'000, 'x')));
+  client.stream->finish();
+  size_t sent = 0;
+  while (client.codec->wants_write()) {
+    Bytes wire;
+    client.codec->write(wire, 25'000);
+    EXPECT_LE(wire.size(), 25'000u);
+    sent += wire.size();
+  }
+  EXPECT_EQ(sent, 60'000u);
+  EXPECT_TRUE(client.stream->departed());
+}
+
 TEST(Http1Client, CancellingBeforeTheFirstByteKeepsTheConnection) {
   Client client;
   client.begin();

@@ -206,14 +206,21 @@ TEST_P(Http1Pair, ATunnel) {
   EXPECT_EQ(up_->head()->status, 101);
   EXPECT_EQ(arrived_body_, "hi");
   EXPECT_EQ(request_body_, "too early?");
+  EXPECT_FALSE(client_->output_ended());
   up_->finish();
   pump();
-  EXPECT_TRUE(client_->finished());
+  EXPECT_TRUE(client_->output_ended());
+  EXPECT_FALSE(client_->finished()) << "the other side may go on";
   server_->end_of_input(std::nullopt);
   EXPECT_TRUE(down_->ended());
+  down_->send(Bytes(" there"));
   down_->finish();
   pump();
   EXPECT_TRUE(server_->finished());
+  EXPECT_EQ(arrived_body_, "hi there");
+  client_->end_of_input(std::nullopt);
+  EXPECT_TRUE(up_->ended());
+  EXPECT_TRUE(client_->finished());
 }
 
 TEST_P(Http1Pair, HeadAndItsLength) {

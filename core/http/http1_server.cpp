@@ -291,7 +291,6 @@ void Http1Server::write_body(Bytes& wire, size_t limit) {
   }
   out_ = Out::done;
   stream_->mark_departed();
-  if (in_ == In::tunnel) body_complete();
 }
 
 // ---- Ends ------------------------------------------------------------------------------------
@@ -308,7 +307,11 @@ void Http1Server::settle() {
     case In::body:
       if (stream_->released() && (close_said_ || drained_ > kDrain)) cut();
       return;
-    default: return;
+    case In::tunnel:
+      if (stream_->released()) cut();
+      return;
+    case In::head:
+    case In::closed: return;
   }
 }
 

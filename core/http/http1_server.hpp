@@ -37,6 +37,7 @@ class Http1Server final : public Codec {
   void retire() override;
   bool wants_read() const override;
   bool finished() const override { return over_ && !answer_; }
+  bool output_ended() const override { return in_ == In::tunnel && out_ == Out::done; }
   Waiting waiting() const override;
   Version version() const override { return Version::http11; }
   DirtyStreams& dirty() override { return dirty_; }

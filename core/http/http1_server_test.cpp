@@ -179,6 +179,45 @@ TEST_P(Http1ServerInput, ATruncatedBodyIsNeverComplete) {
   EXPECT_TRUE(driver_.codec->finished());
 }
 
+TEST_P(Http1ServerInput, AnUnfinishedHeadIsForgotten) {
+  feed("GET / HTTP/1.1\r\nHost: a\r\nX-");
+  driver_.end_input();
+  EXPECT_TRUE(driver_.codec->finished());
+  EXPECT_EQ(driver_.output, "");
+  EXPECT_TRUE(driver_.seen.empty());
+  EXPECT_EQ(driver_.codec->dirty().alive, 0u);
+}
+
+TEST_P(Http1ServerInput, PipelinedRequestsOfAHalfClosedClientAreAnswered) {
+  driver_.handler = [](Stream&, SeenRequest&) { return false; };
+  feed("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\nGET /3 HT");
+  driver_.end_input();
+  driver_.handler = Http1Driver::answer_ok;
+  driver_.turn();
+  EXPECT_EQ(driver_.seen.size(), 2u);
+  EXPECT_EQ(driver_.output.substr(0, kOk.size() * 2), kOk + kOk);
+  EXPECT_TRUE(driver_.codec->finished());
+}
+
+TEST_P(Http1ServerInput, ATunnelMayHalfCloseTowardsTheClient) {
+  driver_.handler = [](Stream& stream, SeenRequest&) {
+    if (stream.head_sent()) return false;
+    stream.draft().status = 101;
+    stream.send_head();
+    stream.send(Bytes("bye"));
+    stream.finish();
+    return false;
+  };
+  feed("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: tcp\r\n\r\n");
+  EXPECT_TRUE(driver_.codec->output_ended());
+  EXPECT_FALSE(driver_.codec->finished());
+  feed("more");
+  EXPECT_EQ(only().body, "more");
+  driver_.drop_all();
+  driver_.turn();
+  EXPECT_TRUE(driver_.codec->finished());
+}
+
 TEST_P(Http1ServerInput, AHalfClosedClientIsStillAnswered) {
   driver_.handler = [](Stream&, SeenRequest&) { return false; };
   feed("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -313,6 +352,26 @@ TEST_F(Http1ServerOutput, FramingComesFromTheModelOnly) {
   stream.send_head();
   driver_.turn();
   EXPECT_EQ(driver_.output, "HTTP/1.1 200 OK\r\ndate: now\r\nx-bad: a  b: c\r\ncontent-length: 0\r\n\r\n");
+}
+
+TEST_F(Http1ServerOutput, NoByteOfAValueEndsItsLine) {
+  for (const char bad : {'\r', '\n', '\0', '\x1f', '\x7f'}) {
+    for (size_t at = 0; at < 20; ++at) {
+      Http1Driver driver;
+      driver.handler = [](Stream&, SeenRequest&) { return false; };
+      driver.feed(kGet);
+      std::string value = "a\tb\x80\xff ~!cdefghijklmn";
+      std::string expected = value;
+      value[at] = bad;
+      expected[at] = ' ';
+      Head& head = draft(*driver.stream(), 204);
+      head.fields.add("x", value);
+      head.ended = true;
+      driver.stream()->send_head();
+      driver.turn();
+      EXPECT_NE(driver.output.find("\r\nx: " + expected + "\r\n"), std::string::npos) << at;
+    }
+  }
 }
 
 TEST_F(Http1ServerOutput, NotModifiedKeepsItsLength) {

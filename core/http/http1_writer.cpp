@@ -19,6 +19,26 @@ namespace {
 // Bodies up to this size are copied behind the head, so that they leave in one piece with it.
 constexpr size_t kCopied = 2 * 1024;
 
+// Whether any byte is below SP or DEL, eight at a time; a few harmless ones are reported as well.
+bool may_hold_control(std::string_view text) {
+  constexpr uint64_t kOnes = 0x0101010101010101;
+  constexpr uint64_t kTops = 0x8080808080808080;
+  uint64_t found = 0;
+  const auto look = [&found](uint64_t word) {
+    const uint64_t del = word ^ (kOnes * 0x7f);
+    found |= ((word - kOnes * 0x20) & ~word) | ((del - kOnes) & ~del);
+  };
+  for (; text.size() >= 8; text.remove_prefix(8)) {
+    uint64_t word;
+    std::memcpy(&word, text.data(), 8);
+    look(word);
+  }
+  uint64_t rest = kOnes * ' ';
+  std::memcpy(&rest, text.data(), text.size());
+  look(rest);
+  return (found & kTops) != 0;
+}
+
 // Writes into one reservation that is known to be large enough.
 class Text {
  public:
@@ -37,13 +57,13 @@ class Text {
   // The last line of defence against fields that came from elsewhere than a checked message
   // (RFC 9110, 5.5: replace by SP).
   void put_value(std::string_view value) {
-    char* out = at_;
-    for (size_t i = 0; i < value.size(); ++i) {
-      const auto byte = static_cast<unsigned char>(value[i]);
-      const bool control = (byte < 0x20 && byte != '\t') || byte == 0x7f;
-      out[i] = control ? ' ' : value[i];
+    char* const begin = at_;
+    put(value);
+    if (!may_hold_control(value)) return;
+    for (char* p = begin; p != at_; ++p) {
+      const auto byte = static_cast<unsigned char>(*p);
+      if ((byte < 0x20 && byte != '\t') || byte == 0x7f) *p = ' ';
     }
-    at_ += value.size();
   }
   void put_field(std::string_view name, std::string_view value) {
     put(name);
