@@ -173,7 +173,11 @@ void Sidecar::reload() {
   bootstrap_ = std::move(*loaded.bootstrap);
   bootstrap_.admin = admin;
   watch();
-  if (loaded.snapshot->version == snapshot_->version) return;
+  // Not the version: it leaves out endpoints and certificates, which must be taken over as well.
+  if (loaded.snapshot->listeners == snapshot_->listeners &&
+      loaded.snapshot->clusters == snapshot_->clusters) {
+    return;
+  }
   shard_.add(reloads_);
   push(std::move(loaded.snapshot));
 }
