@@ -44,7 +44,7 @@ class LoadWhileReloading(MeshCase):
         self.reloads += 1
         turn = self.reloads
         sidecar = (self.caller, self.callee)[turn % 2]
-        before = sidecar.config()["version"]
+        before = sidecar.config()["generation"]
         if turn % 5 == 0:
             name = ("caller", "callee")[turn % 2]
             fresh = self.mesh.authority.issue("%s-turn%d" % (name, turn), spiffe(name))
@@ -53,7 +53,7 @@ class LoadWhileReloading(MeshCase):
                     replace_file(target, content.read())
         else:
             sidecar.rewrite((self.caller_document, self.callee_document)[turn % 2](turn))
-        wait_for(lambda: sidecar.config()["version"] != before, lambda: "reload %d\n%s" % (turn, sidecar.evidence()),
+        wait_for(lambda: sidecar.config()["generation"] != before, lambda: "reload %d\n%s" % (turn, sidecar.evidence()),
                  PATIENCE)
 
     # -- the drivers; each returns how many requests were answered

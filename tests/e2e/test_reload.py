@@ -169,7 +169,7 @@ class Reload(MeshCase):
 
     def test_every_problem_is_named(self):
         self.refused(bootstrap(listener("outbound", host("all", ["*"], route("nowhere"), route("nobody"))),
-                               cluster("web", 1, connect_timeout="never")), "nowhere", "nobody", "connect_timeout")
+                               cluster("web", 70000)), "nowhere", "nobody", "web.*65535")
 
     def test_a_port_that_is_taken(self):
         taken = self.mesh.origin().port
@@ -229,7 +229,7 @@ class Rotation(MeshCase):
         fresh = self.mesh.authority.issue("next", spiffe("callee"))
         with open(fresh.certificate) as content:
             replace_file(self.live.certificate, content.read())
-        self.sidecar.wait_for_line("match", PATIENCE)
+        self.sidecar.wait_for_line("does not belong to the certificate", PATIENCE)
         self.assertEqual(before, self.serial())
         with open(fresh.key) as content:
             replace_file(self.live.key, content.read())
@@ -264,15 +264,15 @@ class Rotation(MeshCase):
             driving = [pool.submit(drive) for _ in range(3)]
             try:
                 for turn in range(5):
-                    before = self.sidecar.config()["version"], outbound.config()["version"]
+                    before = self.sidecar.config()["generation"], outbound.config()["generation"]
                     fresh = self.mesh.authority.issue("turn%d" % turn, spiffe("callee"))
                     self.replace(fresh)
                     fresh = self.mesh.authority.issue("caller-turn%d" % turn, spiffe("caller"))
                     for source, target in ((fresh.certificate, caller_live.certificate), (fresh.key, caller_live.key)):
                         with open(source) as content:
                             replace_file(target, content.read())
-                    wait_for(lambda: self.sidecar.config()["version"] != before[0] and
-                             outbound.config()["version"] != before[1], "both have rotated", PATIENCE)
+                    wait_for(lambda: self.sidecar.config()["generation"] != before[0] and
+                             outbound.config()["generation"] != before[1], "both have rotated", PATIENCE)
             finally:
                 stop.append(True)
             for future in driving:

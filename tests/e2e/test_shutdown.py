@@ -125,9 +125,9 @@ class Shutdown(MeshCase):
                 statuses.add(probes.get(port, "/status/200", {"host": "x"}).status)
             return statuses
         driving = [self.pool.submit(drive) for _ in range(3)]
-        version = caller.config()["version"]
+        version = caller.config()["generation"]
         caller.rewrite(document("two", callees[1]))
-        caller.wait_config(lambda config: config["version"] != version, "the other callee")
+        caller.wait_config(lambda config: config["generation"] != version, "the other callee")
         caller.wait_for(lambda: callees[1].log(), "requests reach the second callee", PATIENCE)
         callees[0].signal(signal.SIGTERM)
         self.assertEqual(0, callees[0].wait(PATIENCE), callees[0].evidence())
