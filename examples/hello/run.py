@@ -23,7 +23,8 @@ TRUST = "spiffe://hello.test/ns/default/sa/"
 
 
 class Hello:
-    def __init__(self, binary, folder, story):
+    def __init__(self, binary, folder, story, once):
+        self.once = once
         self.binary = binary
         self.folder = folder
         self.story = story
@@ -137,7 +138,8 @@ class Hello:
             entry = wait_for(lambda: self.log_line(sidecar, lambda found: "Ada" in str(found.get("path"))),
                              lambda: "an access log line about /hello?name=Ada\n" + sidecar.evidence())
             seen = entry.get(field)
-            story.claim(seen == peer, "%s %s" % (text, seen), json.dumps(entry))
+            shown = ("listener", "protocol", "method", "path", "status", "duration_us", field)
+            story.claim(seen == peer, "%s %s" % (text, seen), json.dumps({key: entry.get(key) for key in shown}))
 
     def refusals(self):
         story = self.story
@@ -211,18 +213,19 @@ class Hello:
 
     def urls(self):
         story = self.story
-        story.step("Try it")
-        story.tell("curl 'http://127.0.0.1:%d/?name=you'                    through the mesh" % self.web_port,
-                   "curl -x http://127.0.0.1:%d http://greeter/hello        as web, straight to its sidecar" % self.outbound)
-        for name, process in (("web", self.web_sidecar), ("greeter", self.greeter_sidecar)):
-            port = process.port("admin")
-            story.tell("http://127.0.0.1:%d/metrics  /config  /ready        sidecar of %s" % (port, name))
-        story.tell("files and logs: " + os.path.relpath(self.folder, ROOT))
+        story.step("Try it" if not self.once else "To try (without --once it stays up)")
+        for what, how in (
+                ("through the mesh", "curl 'http://127.0.0.1:%d/?name=you'" % self.web_port),
+                ("as web", "curl -x http://127.0.0.1:%d http://greeter/hello" % self.outbound),
+                ("sidecar of web", "http://127.0.0.1:%d/metrics  /config  /ready" % self.web_sidecar.port("admin")),
+                ("sidecar of greeter", "http://127.0.0.1:%d/metrics  /config  /ready" % self.greeter_sidecar.port("admin")),
+                ("files and logs", os.path.relpath(self.folder, ROOT))):
+            story.fact(what, how)
 
 
 def run(options, folder):
     story = Story('Example "hello": two services that know nothing of a mesh, two sidecars, mutual TLS between them')
-    mesh = Hello(os.path.join(options.build_dir, "bin", "tulle-sidecar"), folder, story)
+    mesh = Hello(os.path.join(options.build_dir, "bin", "tulle-sidecar"), folder, story, options.once)
     try:
         mesh.start()
         mesh.begin_capture()
