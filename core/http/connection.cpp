@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/http/roster.hpp"
 #include "core/net/loop.hpp"
 
 namespace tulle {
@@ -318,23 +319,33 @@ void Connection::close_politely() {
   phase_ = Phase::closing;
 }
 
-// Over when every stream has been let go and, unless the wire is lost, the last byte has left us.
+// Over when every stream has been let go and the last byte has left us.
 void Connection::conclude() {
   if (phase_ != Phase::closing || accepted_ != nullptr) return;
   if (codec_ != nullptr && codec_->dirty().alive > 0) return;
-  if (codec_ != nullptr && !wire_lost_ && bytes_->backlog() > 0) {
-    // This turn's write stage is still to come; a slow peer is looked after by the timer.
-    if (!std::exchange(last_bytes_due_, true)) defer();
-    return;
-  }
+  if (codec_ != nullptr && !wire_lost_ && !last_bytes_gone()) return;
   phase_ = Phase::over;
   timer_.disarm();
   deadline_ = kNever;
-  if (codec_ == nullptr || wire_lost_) {
+  // A server lets the peer read its last bytes. A client has nothing more to say, and what still
+  // comes is unwanted: the server shall notice at once that nobody listens.
+  if (codec_ == nullptr || wire_lost_ || options_.role == Codec::Role::client) {
     bytes_.reset();
   } else {
     ByteStream::finish(std::move(bytes_), options_.limits->linger);
   }
+}
+
+// This turn's write stage is waited for in any case: it sends the end of output. A slow peer is
+// looked after by the timer. What is left of a cancelled HTTP/1 request is not worth sending.
+bool Connection::last_bytes_gone() {
+  const bool client = options_.role == Codec::Role::client;
+  const bool backlog = bytes_->backlog() > 0;
+  if ((backlog || client) && !std::exchange(last_bytes_due_, true)) {
+    defer();
+    return false;
+  }
+  return !backlog || (client && protocol() == Protocol::http1);
 }
 
 // ---- after everything that may have changed something ----------------------------------------
@@ -406,7 +417,8 @@ Instant Connection::watch_deadline() {
 void Connection::update_timer() {
   deadline_ = watch_deadline();
   const Duration stall = options_.limits->write_stall;
-  if (owed_since_ != kNever && stall > Duration{} && phase_ != Phase::over) {
+  // A lost wire owes nobody anything. It may have to wait for its handlers for a long time.
+  if (owed_since_ != kNever && stall > Duration{} && !wire_lost_ && phase_ != Phase::over) {
     deadline_ = std::min(deadline_, owed_since_ + stall);
   }
   if (deadline_ != kNever && (!timer_.armed() || deadline_ < timer_.deadline())) {
@@ -459,48 +471,6 @@ bool Connection::stalled(Instant now) {
   // A peer that was slow to take its answer is idle only from here on.
   if (std::exchange(slow_, backlog > 0) && !slow_) watched_since_ = now;
   return false;
-}
-
-// ---- Roster ----------------------------------------------------------------------------------
-
-Connection& Roster::add(std::unique_ptr<Connection> connection) {
-  Connection& added = *connection.release();  // the lists hold it from here on
-  ASSERT(added.roster_ == nullptr);
-  added.roster_ = this;
-  const Connection::Standing standing = std::exchange(added.standing_, Connection::Standing::none);
-  move(added, standing);
-  added.standing_ = standing;
-  return added;
-}
-
-void Roster::destroy_front(Connections& connections) {
-  const std::unique_ptr<Connection> last_owner(&connections.front());
-}
-
-void Roster::clear() {
-  for (Connections* connections : {&opening, &available, &occupied, &over}) {
-    while (!connections->empty()) destroy_front(*connections);
-  }
-}
-
-Roster::Connections* Roster::list_of(Connection::Standing standing) {
-  switch (standing) {
-    case Connection::Standing::none: return nullptr;
-    case Connection::Standing::opening: return &opening;
-    case Connection::Standing::available: return &available;
-    case Connection::Standing::occupied: return &occupied;
-    case Connection::Standing::over: return &over;
-  }
-  UNREACHABLE();
-}
-
-void Roster::move(Connection& connection, Connection::Standing to) {
-  static_cast<ListNode<ConnectionTag>&>(connection).unlink();
-  const auto from = static_cast<size_t>(connection.standing_);
-  if (connection.standing_ != Connection::Standing::none) --counts_[from];
-  if (to == Connection::Standing::none) return;
-  ++counts_[static_cast<size_t>(to)];
-  list_of(to)->push_front(connection);
 }
 
 }  // namespace tulle

@@ -346,6 +346,40 @@ TEST_F(RawPeerTest, ResetFailsWhatRuns) {
   EXPECT_EQ(bench.service.heard.at(0).failure->origin, Origin::downstream);
 }
 
+// A handler may hold what is left of a broken stream for as long as it likes. The deadline for peers
+// that take nothing must not come round at every turn meanwhile.
+TEST(ConnectionTest, LostWireHasNoDeadline) {
+  class Holder final : public Task {
+   public:
+    using Task::Task;
+
+   private:
+    void run() override {}
+  };
+  HttpBench bench(Protocol::http1);
+  bench.network.mode = PairNetwork::Mode::hold;
+  bench.start();
+  Holder holder(bench.loop);
+  Ticket ticket(holder);
+  bench.pool->request(ticket);
+  bench.settle();
+  ASSERT_TRUE(std::holds_alternative<StreamRef>(ticket.outcome));
+  StreamRef stream = std::move(std::get<StreamRef>(ticket.outcome));
+  stream->draft() = bench.get().head;
+  stream->send_head();
+  bench.settle();
+  bench.network.held.back()->reset();
+  bench.settle();
+  ASSERT_NE(stream->failure(), nullptr);
+
+  const uint64_t runs = bench.loop.counters().runs;
+  bench.clock.run_for(5min);
+  EXPECT_LT(bench.loop.counters().runs - runs, 10u);
+  stream.reset();
+  bench.settle();
+  EXPECT_TRUE(bench.pool->idle());
+}
+
 // ---- orders of destruction, for the sanitizer ------------------------------------------------
 
 class Destruction : public ::testing::TestWithParam<Protocol> {
