@@ -80,7 +80,10 @@ void check_round_trip(const SeenRequest& seen) {
     if (up->departed()) break;
   }
   check(up->departed(), "what was understood can be said");
-  Http1Driver again;
+  HttpLimits roomier;  // ours adds the few fields that framing needs
+  roomier.head_fields += 8;
+  roomier.head_weight += 1024;
+  Http1Driver again(roomier);
   again.feed(wire);
   check(again.seen.size() == 1, "one request was said");
   SeenRequest expected = seen;
@@ -89,7 +92,6 @@ void check_round_trip(const SeenRequest& seen) {
   const bool empty_announced =
       seen.head_ended && (seen.method == "POST" || seen.method == "PUT" || seen.method == "PATCH");
   if (empty_announced) expected.content_length = 0;
-  // The answer to a request nobody can hold against a limit; ours adds only what framing needs.
   check(again.seen.front() == expected, "the same request was said");
 }
 
