@@ -10,7 +10,6 @@
 //   opening -> serving -> closing -> over
 #pragma once
 
-#include <array>
 #include <memory>
 #include <optional>
 #include <string>
@@ -109,6 +108,7 @@ class Connection : private Task,
   void close_politely();
   void abandon(Error why);
   void conclude();
+  bool last_bytes_gone();
   Error named_for_streams(Error why) const;
 
   void settle();
@@ -152,39 +152,7 @@ class Connection : private Task,
   bool input_ended_ = false;     // ... and has
   bool wire_lost_ = false;       // nothing can be sent any more
   bool slow_ = false;            // the peer needs more than a write_stall for what it is owed
-  bool last_bytes_due_ = false;  // closing: only the backlog is waited for
-};
-
-// Roster: the connections of one owner, by where they stand. It owns them; they move themselves
-// between its lists, which is data, not a call. So nobody searches for an idle or an ended one.
-class Roster {
- public:
-  using Connections = List<Connection, ConnectionTag>;
-  Connections opening;           // connecting, handshaking, protocol not yet known
-  Connections available;         // client: would give a stream now; most recently freed first
-  Connections occupied;          // everything else that lives
-  Connections over;              // to be reaped
-
-  Roster() = default;
-  ~Roster() { clear(); }
-  Connection& add(std::unique_ptr<Connection> connection);
-  void destroy_front(Connections& connections);
-  void clear();                  // destroys all: streams fail, server handlers are destroyed
-
-  // The owner is woken when a connection becomes available while `awaited`, or when more than
-  // `keep_available` are.
-  bool awaited = false;
-  size_t keep_available = SIZE_MAX;
-  size_t opening_count() const { return counts_[1]; }
-  size_t available_count() const { return counts_[2]; }
-  size_t over_count() const { return counts_[4]; }
-  size_t count() const { return counts_[1] + counts_[2] + counts_[3] + counts_[4]; }
-
- private:
-  friend class Connection;
-  Connections* list_of(Connection::Standing standing);
-  void move(Connection& connection, Connection::Standing to);  // `none`: it is being destroyed
-  std::array<size_t, 5> counts_{};  // by Standing
+  bool last_bytes_due_ = false;  // closing: the write stage, then only the backlog is waited for
 };
 
 }  // namespace tulle

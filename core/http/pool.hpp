@@ -14,6 +14,7 @@
 
 #include "core/base/list.hpp"
 #include "core/http/connection.hpp"
+#include "core/http/roster.hpp"
 #include "core/net/network.hpp"
 #include "core/net/task.hpp"
 #include "core/net/tls.hpp"
@@ -66,7 +67,6 @@ class Pool : private Task {
   bool idle() const { return roster_.count() == 0 && waiting_count_ == 0; }
   size_t connections() const { return roster_.count(); }
   size_t waiting() const { return waiting_count_; }
-  Roster& roster() { return roster_; }
   void set_owner(Task* owner) { owner_ = owner; }       // woken when idle() has become true
 
  private:

@@ -7,8 +7,8 @@
 
 #include <memory>
 
-#include "core/base/list.hpp"
 #include "core/http/connection.hpp"
+#include "core/http/roster.hpp"
 #include "core/net/network.hpp"
 #include "core/net/task.hpp"
 #include "core/net/tls.hpp"

@@ -101,6 +101,7 @@ bool Talk::may_say_body() const {
 }
 
 void Talk::say() {
+  say_interims();
   if (script_.start == Script::Start::after_end && !heard_.ended) return;
   if (!stream_->head_sent()) say_head();
   if (stream_->finished() || !may_say_body()) return;
@@ -116,11 +117,14 @@ void Talk::say() {
   stream_->finish();
 }
 
-void Talk::say_head() {
-  for (const int status : script_.interims) {
-    stream_->draft().status = status;
+void Talk::say_interims() {
+  for (; interims_said_ < script_.interims.size(); ++interims_said_) {
+    stream_->draft().status = script_.interims[interims_said_];
     stream_->send_interim();
   }
+}
+
+void Talk::say_head() {
   Head& head = stream_->draft();
   head = script_.head;
   head.ended = script_.body.empty() && !has_trailers(script_);

@@ -22,7 +22,7 @@ struct Script {
   std::string body;
   Fields trailers;
   bool announce_length = true;    // content-length, when there are no trailers
-  std::vector<int> interims;      // service: 1xx to send before the head
+  std::vector<int> interims;      // service: 1xx to send at once, whenever the head comes
   enum class Start {
     at_once,
     after_end,                    // service: when the whole request has arrived
@@ -60,6 +60,7 @@ class Talk final : public Task {
   void adopt(StreamRef stream);
   void hear();
   void say();
+  void say_interims();
   void say_head();
   bool may_say_body() const;
   void let_go();
@@ -70,6 +71,7 @@ class Talk final : public Task {
   StreamRef stream_;
   bool server_;
   size_t sent_ = 0;
+  size_t interims_said_ = 0;
 };
 
 // Answers every request by one script, and keeps what each of them said.
