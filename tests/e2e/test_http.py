@@ -92,8 +92,9 @@ class Stories:
         self.assertEqual((200, pattern(300000)), (answer.status, answer.body), answer.error)
 
     def test_an_upload_that_waits_for_100_continue(self):
-        answer = self.curl("/echo", "-H", "expect: 100-continue", "--expect100-timeout", "20",
-                           "--data-binary", "@-", stdin=pattern(70000))
+        # Without a 100 the client waits for longer than it has time.
+        answer = self.curl("/echo", "-H", "expect: 100-continue", "--expect100-timeout", "120",
+                           "--data-binary", "@-", stdin=pattern(70000), seconds=60)
         self.assertEqual((200, pattern(70000)), (answer.status, answer.body), answer.error)
 
     def test_an_empty_post(self):

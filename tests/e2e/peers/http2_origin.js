@@ -56,6 +56,7 @@ server.on('stream', (stream, headers) => {
   const parts = [];
   let trailers = {};
   stream.on('error', () => {});
+  if (headers.expect === '100-continue') stream.additionalHeaders({':status': 100});
   stream.on('data', (part) => parts.push(part));
   stream.on('trailers', (fields) => { trailers = {...fields}; });
   stream.on('end', () => {
