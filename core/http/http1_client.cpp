@@ -93,7 +93,8 @@ void Http1Client::begin_head() {
   const int status = parser_.status();
   interim_ = status < 200 && status != 101;
   if (!interim_) return parser_.begin_response_fields(stream_->arriving_head());
-  Head* const head = ++interims_ <= limits_.interim_responses ? stream_->arriving_interim() : nullptr;
+  const bool bearable = ++interims_ <= limits_.interim_responses;
+  Head* const head = bearable ? stream_->arriving_interim() : nullptr;
   if (head == nullptr) return fail(Code::upstream_protocol_error, "too many interim responses");
   parser_.begin_response_fields(*head);
 }
@@ -201,7 +202,8 @@ void Http1Client::advance(Bytes& wire, size_t limit) {
     const Head* head = stream_->departing_head();
     if (head == nullptr) return;
     if (!write_head(*head, wire)) {
-      stream_->fail({Code::bad_request, Origin::downstream, "the request cannot be said in HTTP/1.1"});
+      stream_->fail(
+          {Code::bad_request, Origin::downstream, "the request cannot be said in HTTP/1.1"});
       return end_exchange();
     }
     stream_->mark_head_departed();

@@ -12,6 +12,8 @@
 #include <string>
 
 #include "core/base/bytes.hpp"
+#include "core/http/chunk_guard.hpp"
+#include "core/http/framing_fields.hpp"
 #include "core/http/framing_guard.hpp"
 #include "core/http/head.hpp"
 #include "core/http/limits.hpp"

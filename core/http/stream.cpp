@@ -304,7 +304,8 @@ void Stream::release() {
 // handler's StreamRef, if it holds it, has recycled the stream.
 void Stream::orphan() {
   --dirty_->alive;
-  fail({Code::closed, server_ ? Origin::downstream : Origin::upstream, "the connection was closed"});
+  const Origin peer = server_ ? Origin::downstream : Origin::upstream;
+  fail({Code::closed, peer, "the connection was closed"});
   static_cast<ListNode<DirtyTag>&>(*this).unlink();
   static_cast<ListNode<StreamTag>&>(*this).unlink();
   dirty_ = nullptr;

@@ -63,8 +63,8 @@ struct StreamRelease {
   void operator()(Stream* stream) const;
 };
 // The handler's ownership. Dropping it before both directions have ended cancels the stream
-// (RST_STREAM CANCEL, or the end of an HTTP/1 connection). One exception: a server's handler may let
-// go as soon as its answer is finished(); the answer still departs, the rest of the request is
+// (RST_STREAM CANCEL, or the end of an HTTP/1 connection). One exception: a server's handler may
+// let go as soon as its answer is finished(); the answer still departs, the rest of the request is
 // discarded.
 using StreamRef = std::unique_ptr<Stream, StreamRelease>;
 
@@ -89,7 +89,7 @@ class Stream : private ListNode<DirtyTag>, private ListNode<StreamTag>, private 
   void send_interim();
   void send_head();                 // once. With draft().ended the message is complete
   bool head_sent() const { return outbound_head_ready_; }
-  size_t room() const;              // body bytes it will take now; asking arms the wake when it is 0
+  size_t room() const;              // body bytes it will take now; 0 arms the wake for more
   void send(Bytes&& body);          // size() <= room()
   Fields& draft_trailers() { return outbound_trailers_; }  // fill before finish()
   void finish();                    // the end of what we send
@@ -110,7 +110,8 @@ class Stream : private ListNode<DirtyTag>, private ListNode<StreamTag>, private 
 
   // ---- The codec's face --------------------------------------------------------------------
   // Everything below is called by codecs and connections only.
-  static Stream* make(DirtyStreams& dirty, bool server, size_t inbound_limit, size_t outbound_limit);
+  static Stream* make(DirtyStreams& dirty, bool server, size_t inbound_limit,
+                      size_t outbound_limit);
 
   Head& arriving_head() { return head_; }
   void head_arrived();                      // wakes; with arriving_head().ended the end is here too
@@ -122,8 +123,8 @@ class Stream : private ListNode<DirtyTag>, private ListNode<StreamTag>, private 
   void body_arrived(Bytes&& bytes);
   Fields& arriving_trailers() { return inbound_trailers_; }
   void end_arrived();                       // wakes
-  // The first one counts; both directions are over; wakes. Not a clean end: arrived() and departed()
-  // stay what they were.
+  // The first one counts; both directions are over; wakes. Not a clean end: arrived() and
+  // departed() stay what they were.
   void fail(Error error);
   size_t take_credit();                     // bytes taken by the handler since the last call
   void set_credit_step(size_t step) { credit_step_ = step; }  // dirty after this many taken bytes

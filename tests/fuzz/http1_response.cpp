@@ -60,7 +60,8 @@ class Asker {
   ~Asker() { stream_.reset(); }
 
   void feed(std::string_view bytes) {
-    if (!codec_->read(bytes, Instant{1})) check(stream_->failure() || stream_->ended(), "read fails with its stream");
+    const bool read = codec_->read(bytes, Instant{1}).has_value();
+    check(read || stream_->failure() || stream_->ended(), "read fails with its stream");
     settle();
   }
 
