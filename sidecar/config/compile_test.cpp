@@ -537,6 +537,26 @@ TEST(Compile, ResourcesReferToEachOther) {
             "is missing\n");
 }
 
+TEST(Compile, BytesThatAreNoMessage) {
+  xds::ResourceSet resources;
+  for (const xds::ResourceType type : xds::kResourceTypes) {
+    xds::Resource resource;
+    resource.type = type;
+    resource.name = "x";
+    resource.bytes = "\x0a\x01y";  // a message, but called "y"
+    resources.put(resource);
+  }
+  EXPECT_EQ(to_text(compile(resources, {}, nullptr).problems),
+            "Cluster \"x\": is called \"y\" inside\n"
+            "RouteConfiguration \"x\": is called \"y\" inside\n"
+            "Listener \"x\": is called \"y\" inside\n");
+  xds::Resource broken = *resources.all(xds::ResourceType::cluster).begin()->second;
+  broken.bytes = "\x0a\x7f";
+  resources.put(broken);
+  EXPECT_EQ(compile(resources, {}, nullptr).problems.front().text(),
+            "Cluster \"x\": is not a well-formed envoy.config.cluster.v3.Cluster");
+}
+
 TEST(Compile, ReportsAllFaultsAtOnce) {
   nlohmann::json json = changed(kOrders + "/connect_timeout", "\"0s\"");
   json = changed(kRoute + "/route/cluster", "\"gone\"", json);

@@ -7,6 +7,7 @@
 
 #include "envoy/config/core/v3/address.pb.h"
 #include "envoy/config/core/v3/base.pb.h"
+#include "sidecar/config/resource_json.hpp"
 #include "sidecar/config/supported_fields.hpp"
 #include "xds/catalog.hpp"
 
@@ -119,6 +120,10 @@ bool parse_into(const xds::Resource& resource, google::protobuf::Message& messag
                 const Place& place) {
   if (!message.ParseFromString(resource.bytes)) {
     place.invalid("is not a well-formed " + message.GetTypeName());
+    return false;
+  }
+  if (name_of_message(message) != resource.name) {
+    place.invalid("is called \"" + name_of_message(message) + "\" inside");
     return false;
   }
   refuse_unsupported(message, place);

@@ -50,7 +50,7 @@ std::string packed_type(const google::protobuf::Any& any, const Place& place);
 bool unpack(const google::protobuf::Any& any, google::protobuf::Message& message,
             const Place& place);
 
-// Parses the bytes of a resource and refuses unsupported fields.
+// Parses the bytes of a resource, compares its name and refuses unsupported fields.
 bool parse_into(const xds::Resource& resource, google::protobuf::Message& message,
                 const Place& place);
 

@@ -45,13 +45,6 @@ std::string deterministic_bytes(const Message& message) {
   return bytes;
 }
 
-std::string name_of(const Message& message) {
-  const Descriptor& type = *message.GetDescriptor();
-  const FieldDescriptor* field = type.FindFieldByName("name");
-  if (field == nullptr) field = type.FindFieldByName("cluster_name");
-  return message.GetReflection()->GetString(message, field);
-}
-
 std::string title(std::string_view origin, xds::ResourceType type, std::string_view name) {
   std::string text(origin);
   if (!text.empty()) text.push_back(' ');
@@ -148,6 +141,13 @@ std::optional<xds::ResourceType> read_type(const json& object, const std::string
 
 }  // namespace
 
+std::string name_of_message(const Message& message) {
+  const Descriptor& type = *message.GetDescriptor();
+  const FieldDescriptor* field = type.FindFieldByName("name");
+  if (field == nullptr) field = type.FindFieldByName("cluster_name");
+  return field == nullptr ? std::string() : message.GetReflection()->GetString(message, field);
+}
+
 std::string title_of(const xds::Resource& resource) {
   return title(resource.origin, resource.type, resource.name);
 }
@@ -175,7 +175,7 @@ std::optional<xds::Resource> resource_from_json(std::string_view text, const std
   rewrite(*message, Rewrite::canonical);
   xds::Resource resource;
   resource.type = *type;
-  resource.name = name_of(*message);
+  resource.name = name_of_message(*message);
   resource.bytes = deterministic_bytes(*message);
   resource.origin = origin;
   if (!message->ParseFromString(resource.bytes)) {  // libprotobuf bounds the depth of a message
@@ -193,6 +193,12 @@ std::optional<xds::Resource> resource_from_json(std::string_view text, const std
 std::unique_ptr<Message> parse_resource_message(const xds::Resource& resource) {
   std::unique_ptr<Message> message = make_message(resource.type);
   return message->ParseFromString(resource.bytes) ? std::move(message) : nullptr;
+}
+
+std::optional<std::string> name_of_resource(const xds::Resource& resource) {
+  const std::unique_ptr<Message> message = parse_resource_message(resource);
+  if (message == nullptr) return std::nullopt;
+  return name_of_message(*message);
 }
 
 std::string resource_to_json(const xds::Resource& resource) {

@@ -30,6 +30,11 @@ std::string resource_to_json(const xds::Resource& resource);
 // The resource as a message of its type. Null: its bytes are not well formed.
 std::unique_ptr<google::protobuf::Message> parse_resource_message(const xds::Resource& resource);
 
+// What a resource's message calls itself: "name", or "cluster_name" of endpoints.
+std::string name_of_message(const google::protobuf::Message& message);
+// The same from the bytes, for whoever receives them; nothing when they are not well formed.
+std::optional<std::string> name_of_resource(const xds::Resource& resource);
+
 // `static_resources[2] Cluster "web"`, or without the origin when there is none.
 std::string title_of(const xds::Resource& resource);
 
