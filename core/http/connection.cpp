@@ -74,9 +74,14 @@ void Connection::on_end(std::optional<Error> why) {
   wake();
 }
 
+// A half-closed peer has left: its end is looked at again, now with a reason.
+void Connection::on_lost(Error why) {
+  input_ended_ = false;
+  on_end(std::move(why));
+}
+
 void Connection::on_drain() {
   if (phase_ == Phase::serving) flush_later();
-  update_reading();
 }
 
 void Connection::feed(ByteView bytes) {
@@ -374,10 +379,12 @@ Connection::Standing Connection::standing_now() const {
   return available() ? Standing::available : Standing::occupied;
 }
 
-// The codec has enough, or the peer does not take what its requests produce.
+// Only the codec can have enough. Not reading because the peer does not read would be a deadlock
+// as soon as both sides do it; what arrives meanwhile is bounded by the codec, which is not asked to
+// write while the backlog is high.
 void Connection::update_reading() {
   if (phase_ != Phase::serving) return;
-  const bool wanted = codec_->wants_read() && bytes_->backlog() <= ByteStream::kBacklogMark;
+  const bool wanted = codec_->wants_read();
   if (wanted == reading_) return;
   reading_ = wanted;
   bytes_->want_read(wanted);

@@ -94,6 +94,7 @@ class Connection : private Task,
   void on_open() override;
   void on_bytes(ByteView bytes) override;
   void on_end(std::optional<Error> why) override;
+  void on_lost(Error why) override;
   void on_drain() override;
 
   void begin_tls();

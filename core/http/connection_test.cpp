@@ -346,6 +346,37 @@ TEST_F(RawPeerTest, ResetFailsWhatRuns) {
   EXPECT_EQ(bench.service.heard.at(0).failure->origin, Origin::downstream);
 }
 
+// Half closed is not gone: only an answer that finds nobody shows it.
+TEST_F(RawPeerTest, ClientThatHalfClosesAndLeavesIsNoticed) {
+  bench.network.wire.capacity = 32 * 1024;
+  bench.service.script.body = std::string(4 * 1024 * 1024, 'x');
+  connect();
+  peer.stream->want_read(false);
+  peer.send(kGet);
+  peer.stream->shutdown();
+  bench.settle();
+  EXPECT_FALSE(bench.service.heard.at(0).over);
+  peer.stream.reset();
+  bench.settle();
+  EXPECT_TRUE(bench.server->drained());
+  ASSERT_TRUE(bench.service.heard.at(0).failure);
+  EXPECT_EQ(bench.service.heard.at(0).failure->code, Code::closed);
+}
+
+// Two who both answer while they are asked must not wait for each other.
+TEST_F(RawPeerTest, UploadAndAnswerAtOnceDoNotBlockEachOther) {
+  bench.network.wire.capacity = 32 * 1024;
+  bench.service.script.body = std::string(2 * 1024 * 1024, 'x');
+  connect();
+  peer.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000\r\n\r\n");
+  peer.stream->want_read(false);
+  say(std::string(2000000, 'y'));
+  EXPECT_EQ(near_->backlog(), 0u);  // taken, although not a byte of the answer was
+  peer.stream->want_read(true);
+  bench.settle();
+  EXPECT_EQ(count_of(peer.text, "x"), 2u * 1024 * 1024);
+}
+
 // A handler may hold what is left of a broken stream for as long as it likes. The deadline for peers
 // that take nothing must not come round at every turn meanwhile.
 TEST(ConnectionTest, LostWireHasNoDeadline) {

@@ -5,6 +5,7 @@
 #include "core/http/client.hpp"
 #include "core/http/reply.hpp"
 #include "core/net/test_loop.hpp"
+#include "tests/support/recorder.hpp"
 
 namespace tulle {
 namespace {
@@ -17,6 +18,7 @@ class EchoPath final : public Service {
     ++served;
     std::string path = stream->head()->path;
     if (path == "/large") path.assign(3 * 1024 * 1024, 'L');
+    if (path == "/huge") path.assign(40 * 1024 * 1024, 'H');  // more than socket buffers hold
     return serve_text(loop_, std::move(stream), 200, "text/plain", std::move(path));
   }
   int served = 0;
@@ -200,6 +202,21 @@ TEST_P(ServerTest, CallTakesTooLong) {
   ASSERT_TRUE(finish());
   EXPECT_EQ(calls[0]->outcome().error().code, Code::request_timeout);
   server.reset();
+}
+
+// What a client that is interrupted does: it closes, with an answer on the way.
+TEST_P(ServerTest, ClientThatClosesWhileItIsAnsweredIsNoticed) {
+  if (GetParam() == Protocol::http2) return;  // ends with its connection; nothing is half closed
+  start();
+  testing::Recorder client(test.network->connect(server->local_address()));
+  client.stream->want_read(false);
+  client.send("GET /huge HTTP/1.1\r\nHost: a\r\n\r\n");
+  ASSERT_TRUE(test.run_until([&] { return service.served == 1; }));
+  client.stream->shutdown();
+  test.settle();
+  EXPECT_EQ(server->connections(), 1u);
+  client.stream.reset();
+  ASSERT_TRUE(test.run_until([&] { return server->drained(); }));
 }
 
 TEST_P(ServerTest, PortInUse) {

@@ -25,8 +25,11 @@ class ByteStream {
     // that were open before start() say it too, in the turn in which start() was called.
     virtual void on_open() {}
     virtual void on_bytes(ByteView bytes) = 0;   // parse and record; decide nothing; send nothing
-    // Once, last. Empty means an orderly end of input.
+    // Once; no bytes follow. Empty means an orderly end of input.
     virtual void on_end(std::optional<Error> why) = 0;
+    // After an orderly on_end, at most once: nothing that is written arrives any more. This is how a
+    // half-closed peer turns out to have left for good.
+    virtual void on_lost(Error) {}
     virtual void on_drain() {}                   // backlog() has fallen below half of its mark
    protected:
     ~Reader() = default;

@@ -43,6 +43,7 @@ MemoryStream::~MemoryStream() {
     peer_->input_ended_ = true;
     peer_->wake();
   }
+  peer_->abandoned_ = true;
   leave();
 }
 
@@ -57,6 +58,7 @@ void MemoryStream::start(Reader& reader) {
   reader_ = &reader;
   open_told_ = false;
   end_told_ = false;
+  lost_told_ = false;
   wake();
 }
 
@@ -67,6 +69,8 @@ void MemoryStream::want_read(bool wanted) {
 }
 
 void MemoryStream::write(Bytes&& bytes) {
+  if (abandoned_ && !bytes.empty())
+    fail();
   if (peer_ == nullptr || failure_.has_value() || output_ending_)
     return bytes.clear();
   unsent_.append(std::move(bytes));
@@ -170,12 +174,20 @@ void MemoryStream::tell_open() {
 // A paused reader learns of an orderly end when it reads again, of a reset at once.
 void MemoryStream::tell_end() {
   if (end_told_)
-    return;
+    return tell_lost();
   const bool orderly = input_ended_ && inbox_.empty() && wanted_;
   if (!orderly && !failure_.has_value())
     return;
   end_told_ = true;
+  lost_told_ = failure_.has_value();
   reader_->on_end(failure_);
+}
+
+void MemoryStream::tell_lost() {
+  if (lost_told_ || !failure_.has_value())
+    return;
+  lost_told_ = true;
+  reader_->on_lost(*failure_);
 }
 
 }  // namespace tulle

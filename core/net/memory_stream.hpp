@@ -55,6 +55,7 @@ class MemoryStream final : public ByteStream, private Task, private Flusher {
   bool deliver();
   void tell_open();
   void tell_end();
+  void tell_lost();
 
   MemoryStream* peer_ = nullptr;  // null once it has gone, or we have
   Reader* reader_ = nullptr;
@@ -72,6 +73,8 @@ class MemoryStream final : public ByteStream, private Task, private Flusher {
   bool wanted_ = true;
   bool open_told_ = false;
   bool end_told_ = false;
+  bool lost_told_ = false;
+  bool abandoned_ = false;            // the other end was destroyed: what is written is answered by a reset
   bool input_ended_ = false;  // after what is in the inbox
   bool output_ending_ = false;
   bool output_ended_ = false;

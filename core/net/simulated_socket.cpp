@@ -253,14 +253,24 @@ void SimulatedSocket::tell_open() {
 
 void SimulatedSocket::tell() {
   SimulatedStream* stream = stream_;
-  if (stream == nullptr || stream->reader_ == nullptr || stream->end_told_)
+  if (stream == nullptr || stream->reader_ == nullptr)
     return;
+  if (stream->end_told_)
+    return tell_lost();
   tell_open();
   const bool orderly = phase_ == Phase::open && end_arrived_ && inbox_.empty() && stream->wanted_;
   if (failure_ == nullptr && !orderly)
     return;
   stream->end_told_ = true;
+  stream->lost_told_ = failure_ != nullptr;
   stream->reader_->on_end(failure_ != nullptr ? std::optional(*failure_) : std::nullopt);
+}
+
+void SimulatedSocket::tell_lost() {
+  if (stream_->lost_told_ || failure_ == nullptr)
+    return;
+  stream_->lost_told_ = true;
+  stream_->reader_->on_lost(*failure_);
 }
 
 void SimulatedSocket::fail(Code code, std::string_view what) {

@@ -67,6 +67,7 @@ void SimulatedStream::start(Reader& reader) {
   reader_ = &reader;
   open_told_ = false;
   end_told_ = false;
+  lost_told_ = false;
   flush_later();  // the write stage tells it what there is to tell
   socket_->wake_reader();
 }

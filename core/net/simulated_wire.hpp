@@ -70,6 +70,7 @@ class SimulatedSocket final : private SimulatedEvent {
   void take_data(Bytes&& bytes);
   void read_some();
   void tell_open();
+  void tell_lost();
   void reschedule();
   bool readable() const;
   size_t slice_size();
@@ -150,6 +151,7 @@ class SimulatedStream final : public ByteStream, private Flusher {
   bool wanted_ = true;
   bool open_told_ = false;
   bool end_told_ = false;
+  bool lost_told_ = false;
   bool above_mark_ = false;
 };
 

@@ -110,6 +110,7 @@ void TcpCell::start(Reader& reader) {
   reader_ = &reader;
   open_told_ = false;
   end_told_ = false;
+  lost_told_ = false;
   update_reading();
   if (phase_ != Phase::connecting) flush_later();  // the write stage tells it what there is to tell
 }
@@ -190,14 +191,22 @@ void TcpCell::end_input() {
 
 // Looks at the state and tells what the present reader does not know yet.
 void TcpCell::tell() {
-  if (reader_ == nullptr || end_told_) return;
+  if (reader_ == nullptr) return;
+  if (end_told_) return tell_lost();
   if (!open_told_ && phase_ == Phase::open) {
     open_told_ = true;
     reader_->on_open();
   }
   if (failure_ == nullptr && !input_ended_) return;
   end_told_ = true;
+  lost_told_ = failure_ != nullptr;
   reader_->on_end(failure_ != nullptr ? std::optional(*failure_) : std::nullopt);
+}
+
+void TcpCell::tell_lost() {
+  if (lost_told_ || failure_ == nullptr) return;
+  lost_told_ = true;
+  reader_->on_lost(*failure_);
 }
 
 void TcpCell::tell_drained() {

@@ -65,6 +65,7 @@ class TcpCell final : private Flusher {
   void end_output();
   void deliver(ByteView bytes);
   void tell();
+  void tell_lost();
   void tell_drained();
   void fail(Code code, std::string_view what, int status);
   void end_input();
@@ -80,6 +81,7 @@ class TcpCell final : private Flusher {
   Phase phase_ = Phase::connecting;
   bool open_told_ = false;      // to the present reader
   bool end_told_ = false;       // to the present reader
+  bool lost_told_ = false;      // to the present reader: the failure
   bool read_wanted_ = true;
   bool reading_ = false;        // libuv watches for input
   bool input_ended_ = false;

@@ -89,6 +89,7 @@ void TlsStream::start(ByteStream::Reader& reader) {
     return inner_->start(*this);
   open_told_ = false;
   end_told_ = false;
+  lost_told_ = false;
   wake();
 }
 
@@ -183,6 +184,11 @@ void TlsStream::on_end(std::optional<Error> why) {
   wake();
 }
 
+void TlsStream::on_lost(Error why) {
+  inner_why_ = std::move(why);
+  wake();
+}
+
 void TlsStream::on_drain() {
   tell_drain();
 }
@@ -198,6 +204,7 @@ void TlsStream::run() {
   if (inner_ended_)
     conclude();
   tell_end();
+  tell_lost();
   tell_drain();
   update_inner_reading();
   if (!wire_.out.empty())
@@ -317,8 +324,19 @@ void TlsStream::tell_end() {
   if (!wanted_ && !end_why_.has_value())
     return;  // an orderly end waits for the reader
   end_told_ = true;
+  lost_told_ = end_why_.has_value();
   calling_reader_ = true;
   reader_->on_end(end_why_);
+  calling_reader_ = false;
+}
+
+// After an orderly end of TLS the wire can still break.
+void TlsStream::tell_lost() {
+  if (!end_told_ || lost_told_ || !inner_why_.has_value())
+    return;
+  lost_told_ = true;
+  calling_reader_ = true;
+  reader_->on_lost(*inner_why_);
   calling_reader_ = false;
 }
 

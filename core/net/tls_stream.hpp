@@ -46,9 +46,10 @@ class TlsStream final : public ByteStream,
 
   void finish_detached(Duration linger) override;
 
-  void on_open() override;  // of the inner stream, as the next three
+  void on_open() override;  // of the inner stream, as the next four
   void on_bytes(ByteView bytes) override;
   void on_end(std::optional<Error> why) override;
+  void on_lost(Error why) override;
   void on_drain() override;
 
   void run() override;    // Task
@@ -69,6 +70,7 @@ class TlsStream final : public ByteStream,
   void note_end(std::optional<Error> why);
   void tell_open();
   void tell_end();
+  void tell_lost();
   void tell_drain();
   bool has_undelivered() const;
   void update_inner_reading();
@@ -91,6 +93,7 @@ class TlsStream final : public ByteStream,
   bool end_known_ = false;
   bool open_told_ = false;      // to the present reader
   bool end_told_ = false;       // to the present reader
+  bool lost_told_ = false;      // to the present reader: an error
   bool heard_ = false;          // the first bytes were looked at
   bool step_deferred_ = false;  // a handshake step waits for the next turn
   bool above_mark_ = false;

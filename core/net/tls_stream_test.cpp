@@ -349,5 +349,22 @@ TEST(TlsStream, IdleStreamsWakeNobody) {
   EXPECT_LE(pair.loop.counters().runs - before, 1u);
 }
 
+TEST(TlsStream, PeerThatLeavesAfterItsOrderlyEndIsNoticedByWriting) {
+  TlsPair pair;
+  pair.open();
+  pair.client.stream->shutdown();
+  pair.settle();
+  EXPECT_TRUE(pair.server.ended_orderly());
+  pair.server.send("still heard");
+  pair.settle();
+  EXPECT_EQ(pair.client.text, "still heard");
+  EXPECT_FALSE(pair.server.lost);
+  pair.client.stream.reset();
+  pair.settle();
+  pair.server.send("not heard any more");
+  pair.settle();
+  EXPECT_TRUE(pair.server.lost);
+}
+
 }  // namespace
 }  // namespace tulle

@@ -42,6 +42,10 @@ class Recorder final : public ByteStream::Reader {
     ended = true;
     why = std::move(reason);
   }
+  void on_lost(Error reason) override {
+    EXPECT_TRUE(ended_orderly() && !lost) << "on_lost comes once, after an orderly end";
+    lost = std::move(reason);
+  }
   void on_drain() override { ++drains; }
 
   bool ended_orderly() const { return ended && !why.has_value(); }
@@ -54,6 +58,7 @@ class Recorder final : public ByteStream::Reader {
   bool opened = false;
   bool ended = false;
   std::optional<Error> why;
+  std::optional<Error> lost;
   int drains = 0;
 };
 
