@@ -6,9 +6,9 @@
 
 #include "envoy/config/core/v3/base.pb.h"
 #include "envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.pb.h"
-#include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 #include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
 #include "sidecar/config/compile_parts.hpp"
+#include "sidecar/config/compile_secrets.hpp"
 #include "sidecar/config/proto_values.hpp"
 
 namespace tulle::config {
@@ -18,216 +18,12 @@ namespace {
 namespace core = envoy::config::core::v3;
 namespace tls = envoy::extensions::transport_sockets::tls::v3;
 using envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer;
-using envoy::type::matcher::v3::StringMatcher;
-
-// The workload's own certificate and trust bundle, whatever issues them.
-constexpr std::string_view kOwnCertificate = "default";
-constexpr std::string_view kOwnTrust = "ROOTCA";
 
 constexpr std::array<std::string_view, 3> kCipherSuites{
     "TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"};
 
-// One side's TLS while it is being read. `broken` means something has been reported.
-struct Draft {
-  TlsOptions options;
-  bool has_certificate = false;
-  bool has_validation = false;
-  bool broken = false;
-  std::string trust_domain;  // not empty: peers are verified against the workload's own trust
-};
-
-const Identity* own_identity(CompileContext& context, const std::string& name, Draft& draft,
-                             const Place& place) {
-  const Identity* identity = context.identity();
-  if (identity == nullptr) {
-    draft.broken = true;
-    if (context.materials_complete()) {
-      place.dangling("secret \"" + name + "\" is the workload's own; it needs \"identity\"");
-    }
-  }
-  return identity;
-}
-
-// A Secret resource, parsed. Its own problems are reported at the resource.
-std::unique_ptr<tls::Secret> find_secret(CompileContext& context, const std::string& name,
-                                         Draft& draft, const Place& place) {
-  const xds::Resource* resource = context.secret(name);
-  if (resource == nullptr) {
-    place.dangling("secret \"" + name + "\" does not exist");
-    draft.broken = true;
-    return nullptr;
-  }
-  auto secret = parse_resource<tls::Secret>(*resource, context.place_of(*resource));
-  if (secret == nullptr) draft.broken = true;
-  return secret;
-}
-
-void use_certificate(CompileContext& context, const tls::TlsCertificate& certificate, Draft& draft,
-                     const Place& place) {
-  const auto chain = content_of(context, certificate.certificate_chain(),
-                                place.field("certificate_chain"));
-  const auto key = content_of(context, certificate.private_key(), place.field("private_key"));
-  if (!chain || !key) {
-    draft.broken = true;
-    return;
-  }
-  draft.options.certificate_pem = *chain;
-  draft.options.key_pem = *key;
-}
-
-void read_certificate(CompileContext& context, const tls::CommonTlsContext& common, Draft& draft,
-                      const Place& place) {
-  const int count =
-      common.tls_certificates_size() + common.tls_certificate_sds_secret_configs_size();
-  draft.has_certificate = count > 0;
-  if (count > 1) {
-    place.unsupported("only one certificate is supported yet");
-    draft.broken = true;
-  } else if (common.tls_certificates_size() == 1) {
-    use_certificate(context, common.tls_certificates(0), draft,
-                    place.field("tls_certificates").at(0));
-  } else if (count == 1) {
-    const std::string& name = common.tls_certificate_sds_secret_configs(0).name();
-    const Place at = place.field("tls_certificate_sds_secret_configs").at(0).field("name");
-    if (name == kOwnCertificate) {
-      const Identity* identity = own_identity(context, name, draft, at);
-      if (identity == nullptr) return;
-      draft.options.certificate_pem = identity->certificate_pem;
-      draft.options.key_pem = identity->key_pem;
-      draft.options.origin = identity->origin;
-    } else if (const auto secret = find_secret(context, name, draft, at)) {
-      const Place inside = context.place_of(*context.secret(name)).field("tls_certificate");
-      use_certificate(context, secret->tls_certificate(), draft, inside);
-    }
-  }
-}
-
-std::optional<SanMatcher::Kind> san_kind(const StringMatcher& matcher, std::string& value,
-                                         const Place& place) {
-  if (matcher.ignore_case()) {
-    place.field("ignore_case").unsupported();
-    return std::nullopt;
-  }
-  std::optional<SanMatcher::Kind> kind;
-  switch (matcher.match_pattern_case()) {
-    case StringMatcher::kExact:
-      kind = SanMatcher::Kind::exact;
-      value = matcher.exact();
-      break;
-    case StringMatcher::kPrefix:
-      kind = SanMatcher::Kind::prefix;
-      value = matcher.prefix();
-      break;
-    case StringMatcher::kSuffix:
-      kind = SanMatcher::Kind::suffix;
-      value = matcher.suffix();
-      break;
-    case StringMatcher::MATCH_PATTERN_NOT_SET:
-      place.invalid("needs one of exact, prefix, suffix");
-      return std::nullopt;
-    default:
-      place.unsupported("only exact, prefix and suffix are supported yet");
-      return std::nullopt;
-  }
-  if (value.empty()) {
-    place.invalid("must not be empty");
-    return std::nullopt;
-  }
-  return kind;
-}
-
-// The typed list overrides the older one, whose entries match any kind of name.
-void read_peer_names(const tls::CertificateValidationContext& validation, Draft& draft,
-                     const Place& place) {
-  const size_t before = place.problem_count();
-  std::string value;
-  for (int i = 0; i < validation.match_typed_subject_alt_names_size(); ++i) {
-    const tls::SubjectAltNameMatcher& entry = validation.match_typed_subject_alt_names(i);
-    const Place at = place.field("match_typed_subject_alt_names").at(static_cast<size_t>(i));
-    const auto kind = san_kind(entry.matcher(), value, at.field("matcher"));
-    if (entry.san_type() != tls::SubjectAltNameMatcher::URI &&
-        entry.san_type() != tls::SubjectAltNameMatcher::DNS) {
-      at.field("san_type").unsupported("only URI and DNS are supported yet");
-    } else if (kind) {
-      const bool uri = entry.san_type() == tls::SubjectAltNameMatcher::URI;
-      draft.options.peer_sans.push_back(
-          {uri ? SanMatcher::Type::uri : SanMatcher::Type::dns, *kind, value});
-    }
-  }
-  if (validation.match_typed_subject_alt_names_size() == 0) {
-    for (int i = 0; i < validation.match_subject_alt_names_size(); ++i) {
-      const Place at = place.field("match_subject_alt_names").at(static_cast<size_t>(i));
-      const auto kind = san_kind(validation.match_subject_alt_names(i), value, at);
-      if (!kind) continue;
-      draft.options.peer_sans.push_back({SanMatcher::Type::uri, *kind, value});
-      if (value.find("://") == std::string::npos) {
-        draft.options.peer_sans.push_back({SanMatcher::Type::dns, *kind, value});
-      }
-    }
-  }
-  if (place.problem_count() > before) draft.broken = true;
-}
-
-void use_validation(CompileContext& context, const tls::CertificateValidationContext& validation,
-                    Draft& draft, const Place& place) {
-  draft.has_validation = true;
-  if (validation.has_trusted_ca()) {
-    const auto trust = content_of(context, validation.trusted_ca(), place.field("trusted_ca"));
-    if (trust) {
-      draft.options.trust_pem = *trust;
-    } else {
-      draft.broken = true;
-    }
-  }
-  read_peer_names(validation, draft, place);
-}
-
-void use_validation_secret(CompileContext& context, const std::string& name, Draft& draft,
-                           const Place& place) {
-  draft.has_validation = true;
-  if (name == kOwnTrust) {
-    const Identity* identity = own_identity(context, name, draft, place);
-    if (identity == nullptr) return;
-    draft.options.trust_pem = identity->trust_pem;
-    draft.trust_domain = identity->trust_domain;
-  } else if (const auto secret = find_secret(context, name, draft, place)) {
-    use_validation(context, secret->validation_context(), draft,
-                   context.place_of(*context.secret(name)).field("validation_context"));
-  }
-}
-
-void read_validation(CompileContext& context, const tls::CommonTlsContext& common, Draft& draft,
-                     const Place& place) {
-  switch (common.validation_context_type_case()) {
-    case tls::CommonTlsContext::kValidationContext:
-      use_validation(context, common.validation_context(), draft,
-                     place.field("validation_context"));
-      break;
-    case tls::CommonTlsContext::kValidationContextSdsSecretConfig:
-      use_validation_secret(context, common.validation_context_sds_secret_config().name(), draft,
-                            place.field("validation_context_sds_secret_config").field("name"));
-      break;
-    case tls::CommonTlsContext::kCombinedValidationContext: {
-      // What comes from the secret wins, lists are joined: the secret is applied last.
-      const auto& both = common.combined_validation_context();
-      const Place at = place.field("combined_validation_context");
-      use_validation(context, both.default_validation_context(), draft,
-                     at.field("default_validation_context"));
-      use_validation_secret(context, both.validation_context_sds_secret_config().name(), draft,
-                            at.field("validation_context_sds_secret_config").field("name"));
-      break;
-    }
-    default:
-      return;
-  }
-  if (!draft.broken && draft.options.trust_pem.empty()) {
-    place.invalid("verification needs a trusted_ca");
-    draft.broken = true;
-  }
-}
-
 // Inside the mesh, where both sides have certificates, TLS 1.3 is the minimum whatever is asked.
-void read_parameters(const tls::TlsParameters& parameters, bool mutual, Draft& draft,
+void read_parameters(const tls::TlsParameters& parameters, bool mutual, TlsDraft& draft,
                      const Place& place) {
   using Parameters = tls::TlsParameters;
   const auto low = parameters.tls_minimum_protocol_version();
@@ -254,7 +50,7 @@ void read_parameters(const tls::TlsParameters& parameters, bool mutual, Draft& d
   }
 }
 
-void read_alpn(const tls::CommonTlsContext& common, Draft& draft, const Place& place) {
+void read_alpn(const tls::CommonTlsContext& common, TlsDraft& draft, const Place& place) {
   for (int i = 0; i < common.alpn_protocols_size(); ++i) {
     const std::string& name = common.alpn_protocols(i);
     if (name.empty() || name.size() > 255) {
@@ -265,9 +61,9 @@ void read_alpn(const tls::CommonTlsContext& common, Draft& draft, const Place& p
   }
 }
 
-Draft read_common(CompileContext& context, const tls::CommonTlsContext& common,
+TlsDraft read_common(CompileContext& context, const tls::CommonTlsContext& common,
                   const Place& place) {
-  Draft draft;
+  TlsDraft draft;
   read_certificate(context, common, draft, place);
   read_validation(context, common, draft, place);
   const bool mutual = draft.has_certificate && draft.has_validation;
@@ -305,7 +101,7 @@ void check_alpn(const TlsOptions& options, bool http1, bool http2, const Place& 
 ServerTls compile_server(CompileContext& context, const tls::DownstreamTlsContext& downstream,
                          HttpOptions::Codec codec, const Place& place) {
   const Place common_place = place.field("common_tls_context");
-  Draft draft = read_common(context, downstream.common_tls_context(), common_place);
+  TlsDraft draft = read_common(context, downstream.common_tls_context(), common_place);
   const bool required = downstream.require_client_certificate().value();
   if (!draft.has_certificate) {
     common_place.invalid("a server needs a certificate");
@@ -339,7 +135,7 @@ ServerTls compile_server(CompileContext& context, const tls::DownstreamTlsContex
 ClientTls compile_client(CompileContext& context, const tls::UpstreamTlsContext& upstream,
                          UpstreamProtocol protocol, const Place& place) {
   const Place common_place = place.field("common_tls_context");
-  Draft draft = read_common(context, upstream.common_tls_context(), common_place);
+  TlsDraft draft = read_common(context, upstream.common_tls_context(), common_place);
   if (!draft.has_validation) {
     common_place.invalid("a client needs a trusted_ca to verify the server with");
     return {};

@@ -106,6 +106,45 @@ TEST(RouteTable, NoHostIsNoRoute) {
   EXPECT_EQ(match_name(RouteTable("empty", {}, false), "web"), "-");
 }
 
+// Known to AddressSanitizer builds only, which is what the tests run as.
+extern "C" __attribute__((weak)) int __sanitizer_install_malloc_and_free_hooks(
+    void (*on_malloc)(const volatile void*, size_t), void (*on_free)(const volatile void*));
+thread_local size_t allocations = 0;
+
+TEST(RouteTable, MatchingAllocatesNothing) {
+  if (__sanitizer_install_malloc_and_free_hooks == nullptr) GTEST_SKIP() << "needs ASan";
+  __sanitizer_install_malloc_and_free_hooks([](const volatile void*, size_t) { ++allocations; },
+                                            [](const volatile void*) {});
+  std::vector<VirtualHost> hosts;
+  hosts.push_back(host("exact", {"web.example.org"}, {direct("a", "/other"), direct("b", "/")}));
+  hosts.push_back(host("suffix", {"*.example.org"}));
+  Route& route = hosts[0].routes[1];
+  FieldMatch field;
+  field.name = "x-a";
+  field.kind = FieldMatch::Kind::text;
+  field.text.text = "1,2";
+  route.match.fields.push_back(field);
+  QueryMatch parameter;
+  parameter.name = "q";
+  route.match.query.push_back(parameter);
+  const RouteTable table("t", std::move(hosts), false);
+  Fields fields;
+  fields.add("x-a", "1");
+  fields.add("x-a", "2");
+  const std::string authority = "WEB.example.org:80";
+  const RequestView request{"GET", "http", authority, "/p?q=1", &fields};
+
+  const size_t before = allocations;
+  const Route* found = table.match(request, 0);
+  const Route* other = table.match({"GET", "http", "x.example.org", "/", &fields}, 0);
+  EXPECT_EQ(allocations, before);
+  ASSERT_NE(found, nullptr);
+  EXPECT_EQ(found->name, "b");
+  EXPECT_NE(other, nullptr);
+  EXPECT_NE(std::make_unique<int>(1), nullptr);
+  EXPECT_GT(allocations, before);  // the hook works
+}
+
 struct PathCase {
   StringMatch::Kind kind;
   bool segments;
