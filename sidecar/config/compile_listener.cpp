@@ -22,6 +22,7 @@ using network::http_connection_manager::v3::HttpFilter;
 using network::tcp_proxy::v3::TcpProxy;
 
 constexpr uint32_t kMeshStreams = 1024;  // a sidecar's connection carries all of its callers
+constexpr uint32_t kStreamsNotGiven = 0;  // not a value anybody can give
 constexpr uint32_t kLargestWindow = 0x7fffffff;
 constexpr uint32_t kSmallestWindow = 65535;
 constexpr uint32_t kLargestHeaders = 8192;
@@ -62,6 +63,7 @@ HttpOptions::Codec codec_of(const HttpConnectionManager& manager, const Place& p
 
 HttpOptions compile_http(const HttpConnectionManager& manager, const Place& place) {
   HttpOptions http;
+  http.limits.max_concurrent_streams = kStreamsNotGiven;
   http.codec = codec_of(manager, place);
   const core::HttpProtocolOptions& common = manager.common_http_protocol_options();
   const Place common_place = place.field("common_http_protocol_options");
@@ -164,15 +166,16 @@ void compile_filters(CompileContext& context, const listener::FilterChain& chain
 void compile_chain(CompileContext& context, const listener::FilterChain& chain,
                    ListenerConfig& config, const Place& place) {
   compile_filters(context, chain, config, place);
+  bool verifies_clients = false;
   if (chain.has_transport_socket()) {
     const ServerTls tls = compile_server_socket(context, chain.transport_socket(),
                                                 config.http.codec, place.field("transport_socket"));
     config.tls = tls.context;
-    const HttpLimits defaults;
-    if (tls.verifies_clients &&
-        config.http.limits.max_concurrent_streams == defaults.max_concurrent_streams) {
-      config.http.limits.max_concurrent_streams = kMeshStreams;
-    }
+    verifies_clients = tls.verifies_clients;
+  }
+  if (config.http.limits.max_concurrent_streams == kStreamsNotGiven) {
+    config.http.limits.max_concurrent_streams =
+        verifies_clients ? kMeshStreams : HttpLimits().max_concurrent_streams;
   }
   if (chain.has_transport_socket_connect_timeout()) {
     const Place at = place.field("transport_socket_connect_timeout");

@@ -209,6 +209,12 @@ TEST(Compile, ReadsHttpOptions) {
   EXPECT_EQ(outbound.http.stream_idle_timeout, 0s);
   EXPECT_EQ(outbound.http.request_timeout, 3500ms);
   EXPECT_EQ(outbound.tls_handshake_timeout, 2s);
+
+  const auto mesh = compiled(changed(std::string(testing::kInbound) + testing::kManager +
+                                         "/http2_protocol_options",
+                                     R"({"max_concurrent_streams": 100})"));
+  EXPECT_EQ(mesh->listeners[0]->http.limits.max_concurrent_streams, 100u);  // not the mesh's 1024
+  EXPECT_EQ(mesh->listeners[1]->http.limits.max_concurrent_streams, 100u);  // by default
 }
 
 TEST(Compile, RefusesFaultyRoutes) {
