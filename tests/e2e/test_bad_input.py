@@ -55,10 +55,10 @@ class BadInput(MeshCase):
         self.refused(self.mesh.folder, re.escape(self.mesh.folder))
 
     def test_malformed_json_names_line_and_column(self):
-        self.refused('{\n  "node": {"id": "x"},\n  "admin": nonsense\n}\n', r"(line 3\b.*column \d+|\b3:\d+)")
+        self.refused('{\n  "node": {"id": "x"},\n  "admin": nonsense\n}\n', r"line 3, column \d+")
 
     def test_a_file_that_ends_early(self):
-        self.refused('{"node": {"id": "x"}', r"(line 1\b.*column \d+|\b1:\d+)")
+        self.refused('{"node": {"id": "x"}', r"line 1, column \d+")
 
     def test_an_empty_file(self):
         self.refused("", "tulle-sidecar: .")
@@ -67,7 +67,7 @@ class BadInput(MeshCase):
         path = self.mesh.path("binary.json")
         with open(path, "wb") as out:
             out.write(bytes(range(256)) * 20)
-        self.refused(path, r"(line 1\b|\b1:\d+)")
+        self.refused(path, r"line 1, column \d+")
 
     def test_json_of_the_wrong_kind(self):
         for text in ("[]", "17", '"text"', "null"):

@@ -154,7 +154,7 @@ class Reload(MeshCase):
         return sidecar
 
     def test_a_file_that_is_no_json(self):
-        self.refused('{"node": {"id": "x"},\n "admin": oops}', r"line 2|:2:|2:\d+")
+        self.refused('{"node": {"id": "x"},\n "admin": oops}', r"line 2, column \d+")
 
     def test_an_empty_file(self):
         self.refused("", "rejected")
