@@ -12,9 +12,14 @@ RUN = os.path.join(ROOT, "examples", "run")
 ARGUMENTS = ["--no-setup", "--no-build", "--build-dir", BUILD]
 
 
+def heed_interrupts():
+    """Programs started in a shell's background ignore SIGINT, and hand that on to their children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(*arguments):
     return subprocess.Popen([RUN, *ARGUMENTS, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, text=True)
+                            stderr=subprocess.STDOUT, text=True, preexec_fn=heed_interrupts)
 
 
 def children_of(text):
