@@ -42,6 +42,9 @@ class Codec {
   // Drains dirty streams: appends at most about `limit` bytes; call again when there is space. What
   // had to wait for that is looked at as well: afterwards accept() and wants_read() may have news.
   virtual void write(Bytes& wire, size_t limit) = 0;
+  // Of write() only that: for times when nothing may be written. Without it, two peers who have much
+  // to say to each other would both wait for the other one to read.
+  virtual void resume_reading() {}
   virtual bool wants_write() const = 0;      // write() would append something
 
   virtual Stream* accept() = 0;              // server: next stream with a complete head, or null
@@ -60,6 +63,9 @@ class Codec {
   // Sends a liveness probe if the protocol has one; false: it has none (HTTP/1).
   virtual bool probe() { return false; }
   virtual bool probe_pending() const { return false; }  // the last probe is still unanswered
+  // Called once per HttpLimits::stream_stall: cancels streams whose peer keeps their window shut. One
+  // that was held back at the last call too, and has sent next to nothing since, is one of them.
+  virtual void drop_stalled() {}
   // The head, body or idle deadline has passed: answer (408) or end, as the protocol says.
   virtual void timed_out(Waiting what) = 0;
 };

@@ -119,6 +119,7 @@ class Connection : private Task,
   void on_deadline();
   void fail_opening();
   bool stalled(Instant now);
+  bool holds_streams() const;
   Standing standing_now() const;
 
   std::unique_ptr<ByteStream> bytes_;
@@ -137,6 +138,7 @@ class Connection : private Task,
   // The one timer stays where it is while the deadline moves later; only its firing looks here.
   Instant deadline_ = kNever;
   Instant watched_since_;        // since when the connection waits for what watching_ says
+  Instant streams_checked_at_;   // by Codec::drop_stalled()
   Instant owed_since_ = kNever;  // since when the peer has been owed bytes (see stalled())
   uint64_t written_ = 0;         // bytes given to the byte stream
   uint64_t taken_at_mark_ = 0;   // how many of them the kernel had at owed_since_

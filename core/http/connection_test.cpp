@@ -377,6 +377,41 @@ TEST_F(RawPeerTest, UploadAndAnswerAtOnceDoNotBlockEachOther) {
   EXPECT_EQ(count_of(peer.text, "x"), 2u * 1024 * 1024);
 }
 
+// The same with queues full on both sides: what waits behind them is looked at without writing.
+TEST(ConnectionTest, TwoWhoSayMuchAtOnceBothFinish) {
+  for (const Protocol protocol : {Protocol::http1, Protocol::http2}) {
+    HttpBench bench(protocol);
+    bench.network.wire.capacity = 32 * 1024;
+    bench.service.script.body = std::string(4 * 1024 * 1024, 'x');
+    bench.start();
+    Script upload = bench.post(std::string(4 * 1024 * 1024, 'y'));
+    const Heard& heard = bench.ask(upload);
+    bench.clock.run_for(10s);
+    EXPECT_TRUE(heard.ended);
+    EXPECT_EQ(heard.body.size(), 4u * 1024 * 1024);
+    EXPECT_EQ(bench.service.heard.at(0).body.size(), 4u * 1024 * 1024);
+  }
+}
+
+// One stream whose window stays shut is given up; the connection and its other streams go on.
+TEST(ConnectionTest, StreamWhoseWindowStaysShutIsCancelled) {
+  HttpBench bench(Protocol::http2);
+  bench.service.script.body = std::string(4 * 1024 * 1024, 'x');
+  bench.start();
+  Script greedy = bench.get();
+  greedy.read = false;
+  const Heard& held = bench.ask_and_settle(greedy);
+  bench.clock.run_for(4min);
+  EXPECT_FALSE(held.over);
+  bench.clock.run_for(7min);
+  ASSERT_TRUE(held.failure);
+  EXPECT_EQ(held.failure->origin, Origin::upstream);
+  ASSERT_TRUE(bench.service.heard.at(0).failure);
+  EXPECT_EQ(bench.service.heard.at(0).failure->origin, Origin::downstream);
+  EXPECT_TRUE(bench.ask_and_settle(bench.get()).ended);
+  EXPECT_EQ(bench.network.connects, 1);
+}
+
 // A handler may hold what is left of a broken stream for as long as it likes. The deadline for peers
 // that take nothing must not come round at every turn meanwhile.
 TEST(ConnectionTest, LostWireHasNoDeadline) {

@@ -187,6 +187,10 @@ void Http1Client::write(Bytes& wire, size_t limit) {
     stream_->take_credit();
     advance(wire, limit);
   }
+  resume_reading();
+}
+
+void Http1Client::resume_reading() {
   if (!over_) read_pending();
   end_reached();
   if (over_) pending_.clear();

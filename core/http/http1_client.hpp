@@ -26,6 +26,7 @@ class Http1Client final : public Codec {
   Result<void> read(ByteView wire, Instant now) override;
   void end_of_input(const std::optional<Error>& why) override;
   void write(Bytes& wire, size_t limit) override;
+  void resume_reading() override;
   bool wants_write() const override;
   Stream* accept() override { return nullptr; }
   Stream* open() override;

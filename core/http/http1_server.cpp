@@ -191,15 +191,19 @@ void Http1Server::write(Bytes& wire, size_t limit) {
   if (stream_ != nullptr) stream_->take_credit();
   if (stream_ != nullptr && accepted_) advance(wire, limit);
   if (stream_ != nullptr) settle();
-  if (!over_) read_pending();
-  end_reached();
-  if (over_) pending_.clear();
+  resume_reading();
   if (answer_) {
     write_refusal(answer_->status,
                   to_string(answer_->status == 408 ? Code::request_timeout : answer_->why.code),
                   answer_->why.why, wire);
     answer_.reset();
   }
+}
+
+void Http1Server::resume_reading() {
+  if (!over_) read_pending();
+  end_reached();
+  if (over_) pending_.clear();
 }
 
 // Puts on the wire what the handler has left.

@@ -29,6 +29,7 @@ class Http1Server final : public Codec {
   Result<void> read(ByteView wire, Instant now) override;
   void end_of_input(const std::optional<Error>& why) override;
   void write(Bytes& wire, size_t limit) override;
+  void resume_reading() override;
   bool wants_write() const override;
   Stream* accept() override;
   Stream* open() override { return nullptr; }

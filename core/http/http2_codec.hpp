@@ -46,6 +46,7 @@ struct Http2Stream final : Pooled<Http2Stream>, ListNode<Http2LiveTag>, ListNode
   uint32_t drained = 0;           // taken by the handler since drain_began
   Instant drain_began;
   uint64_t body_sent = 0;
+  uint64_t body_sent_at_check = 0;  // see drop_stalled()
   bool submitted = false;         // nghttp2 has our head
   bool deferred = false;          // nghttp2 waits for more of our body
   bool bodiless = false;          // the answer to HEAD, 204, 304: what a handler sends is dropped
@@ -55,6 +56,7 @@ struct Http2Stream final : Pooled<Http2Stream>, ListNode<Http2LiveTag>, ListNode
   bool remote_ended = false;      // the peer has sent END_STREAM
   bool local_ended = false;       // we have sent END_STREAM
   bool reset_by_us = false;       // asked for by our side, so not the peer's fault
+  bool held_at_check = false;     // by its window, when drop_stalled() last looked
   bool handed_out = false;        // somebody holds, or held, a StreamRef
   std::optional<Http2Error> peer_reset;
   std::optional<Error> reason;    // why we reset it, when that is more than "protocol error"
@@ -81,6 +83,7 @@ class Http2Codec final : public Codec {
   DirtyStreams& dirty() override { return dirty_; }
   bool probe() override;
   bool probe_pending() const override { return probe_pending_; }
+  void drop_stalled() override;
   void timed_out(Waiting what) override;
 
  private:

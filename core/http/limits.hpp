@@ -40,6 +40,9 @@ struct HttpLimits {
   Duration idle_timeout = std::chrono::minutes(5);     // no stream open
   Duration body_timeout = std::chrono::seconds(30);    // HTTP/1 request body without a byte
   Duration write_stall = std::chrono::seconds(60);     // peer takes nothing of what we owe it
+  // HTTP/2: a stream whose window lets next to nothing of its body out, looked at this often. Longer
+  // than write_stall: a consumer may pause one stream while the connection serves others.
+  Duration stream_stall = std::chrono::minutes(5);
   Duration linger = std::chrono::seconds(2);           // after the last byte, for the peer to read it
 };
 

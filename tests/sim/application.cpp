@@ -52,12 +52,13 @@ class Application::Handler final : public Task, private Sleeper {
   bool reads() const { return plan_.behaviour != Behaviour::early; }
   size_t answer_end() const { return is_broken() ? plan_.breaks_after : plan_.answer_size; }
   void wrong(const std::string& what) {
-    application_.findings_.add("request " + std::to_string(plan_.id) + " at the application: " + what);
+    application_.findings_.add("request " + std::to_string(plan_.id) +
+                               " at the application: " + what);
   }
 
   Application& application_;
   const RequestPlan& plan_;
-  StreamRef stream_;        // null: over
+  StreamRef stream_;  // null: over
   BodyCheck request_;
   size_t sent_ = 0;
   Timer thinking_;
@@ -120,10 +121,13 @@ void Application::Handler::judge_request() {
 bool Application::Handler::may_answer() {
   switch (plan_.behaviour) {
     case Behaviour::echo:
-    case Behaviour::early: return true;
+    case Behaviour::early:
+      return true;
     case Behaviour::reply:
-    case Behaviour::broken: return request_judged_;
-    case Behaviour::slow: break;
+    case Behaviour::broken:
+      return request_judged_;
+    case Behaviour::slow:
+      break;
   }
   if (request_judged_ && !thought_ && !thinking_.armed()) thinking_.arm(plan_.app_delay);
   return thought_;
@@ -236,10 +240,13 @@ void Application::start(uint32_t instance) {
   servers_[instance] = std::move(server);
 }
 
-void Application::stop(uint32_t instance) { servers_[instance].reset(); }
+void Application::stop(uint32_t instance) {
+  servers_[instance].reset();
+}
 
 void Application::stop_all() {
-  for (uint32_t i = 0; i < servers_.size(); ++i) stop(i);
+  for (uint32_t i = 0; i < servers_.size(); ++i)
+    stop(i);
 }
 
 std::unique_ptr<Task> Application::serve(StreamRef stream) {

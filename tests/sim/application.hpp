@@ -24,7 +24,7 @@ class Application : private Service {
 
   static Address address_of(uint32_t instance);
   void start(uint32_t instance);
-  void stop(uint32_t instance);   // its connections are gone, connects are refused
+  void stop(uint32_t instance);  // its connections are gone, connects are refused
   bool running(uint32_t instance) const { return servers_[instance] != nullptr; }
   void stop_all();
 

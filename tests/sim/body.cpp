@@ -15,7 +15,8 @@ const char* noise() {
   static const auto table = [] {
     std::array<char, kPeriod> bytes;
     Rng rng(1);
-    for (char& byte : bytes) byte = static_cast<char>(rng.next());
+    for (char& byte : bytes)
+      byte = static_cast<char>(rng.next());
     return bytes;
   }();
   return table.data();
@@ -31,7 +32,8 @@ ByteView stretch(uint64_t message, size_t offset, size_t size) {
 
 Bytes body_part(uint64_t message, size_t offset, size_t size) {
   Bytes part;
-  while (part.size() < size) part.append(stretch(message, offset + part.size(), size - part.size()));
+  while (part.size() < size)
+    part.append(stretch(message, offset + part.size(), size - part.size()));
   return part;
 }
 
@@ -40,7 +42,8 @@ std::string body_digest(uint64_t message, size_t size) {
 }
 
 void BodyCheck::take(const Bytes& part) {
-  for (size_t i = 0; i < part.slice_count(); ++i) compare(part.slice(i));
+  for (size_t i = 0; i < part.slice_count(); ++i)
+    compare(part.slice(i));
 }
 
 void BodyCheck::compare(ByteView piece) {

@@ -13,8 +13,12 @@
 namespace tulle::sim {
 
 // Numbers of messages: a request and its answer differ.
-inline uint64_t request_number(uint32_t id) { return uint64_t{id} * 2; }
-inline uint64_t answer_number(uint32_t id) { return uint64_t{id} * 2 + 1; }
+inline uint64_t request_number(uint32_t id) {
+  return uint64_t{id} * 2;
+}
+inline uint64_t answer_number(uint32_t id) {
+  return uint64_t{id} * 2 + 1;
+}
 
 Bytes body_part(uint64_t message, size_t offset, size_t size);
 

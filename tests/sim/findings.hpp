@@ -19,7 +19,8 @@ class Findings {
   bool empty() const { return list_.empty(); }
   std::string text() const {
     std::string out;
-    for (const std::string& line : list_) out += "  " + line + "\n";
+    for (const std::string& line : list_)
+      out += "  " + line + "\n";
     return out;
   }
 

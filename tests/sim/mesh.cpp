@@ -11,6 +11,28 @@ namespace {
 
 constexpr Duration kGrace = 20s;  // for a draining process, as in a real sidecar's bootstrap
 
+// What a request may take when nothing is in its way. The longest that seeds have shown is 0.9 s.
+constexpr Duration kFaultFreeBound = 5s;
+
+// What one request may hold on one hop and in one direction, from the limits: the sender's queue,
+// what its connection collects before it stops asking its codec, the wire, the receiver's queue.
+size_t bound_of_way(const Plan& plan, bool http2) {
+  const HttpLimits limits;
+  const size_t inbound = http2 ? limits.stream_window_max : limits.stream_inbound;
+  return limits.stream_outbound + ByteStream::kBacklogMark + 64 * 1024 + plan.wires.capacity +
+         inbound;
+}
+
+size_t memory_bound(const Plan& plan) {
+  const size_t inner = bound_of_way(plan, plan.mesh_is_h2) + bound_of_way(plan, plan.app_is_h2);
+  size_t sum = 0;
+  for (const RequestPlan& request : plan.requests) {
+    const bool http2 = plan.clients[request.client].protocol == Protocol::http2;
+    sum += 2 * (bound_of_way(plan, http2) + inner);
+  }
+  return sum;
+}
+
 // Something at the top of a turn, as the worker's thread would get it.
 class Order final : public Message {
  public:
@@ -21,7 +43,9 @@ class Order final : public Message {
   std::function<void()> what_;
 };
 
-size_t index_of(Side side) { return static_cast<size_t>(side); }
+size_t index_of(Side side) {
+  return static_cast<size_t>(side);
+}
 
 // A run begins without what a former one has left in the pool: a loop that is idle looks after
 // pooled memory, and those looks take time as well.
@@ -42,7 +66,8 @@ SimMesh::SimMesh(const Plan& plan)
       application_(std::make_unique<Application>(clock_, *loop_, network_, plan, findings_)) {
   network_.set_link(plan.wires);
   setup_.apps.assign(plan.apps, true);
-  for (const Side side : {Side::b, Side::a}) sidecars_[index_of(side)] = start(side);
+  for (const Side side : {Side::b, Side::a})
+    sidecars_[index_of(side)] = start(side);
   for (const ClientPlan& client : plan.clients) {
     Pool::Options options;
     options.address = listener_of(Side::a);
@@ -55,7 +80,8 @@ SimMesh::SimMesh(const Plan& plan)
     requests_.push_back(std::make_unique<Request>(clock_, *loop_, *pools_[request.client], request,
                                                   patience, findings_));
   }
-  for (const FaultPlan& fault : plan.happenings) schedule(fault);
+  for (const FaultPlan& fault : plan.happenings)
+    schedule(fault);
 }
 
 SimMesh::~SimMesh() = default;
@@ -75,19 +101,36 @@ void SimMesh::apply(const FaultPlan& fault) {
   const Side side = fault.which % 2 == 0 ? Side::a : Side::b;
   const uint32_t app = fault.which % plan_.apps;
   switch (fault.kind) {
-    case Kind::reset: return cut(fault, Cut::reset);
-    case Kind::close: return cut(fault, Cut::close);
-    case Kind::black_hole: return cut(fault, Cut::black_hole);
-    case Kind::partition: return part(fault, true);
-    case Kind::heal: return part(fault, false);
-    case Kind::app_stops: return application_->stop(app);
-    case Kind::app_starts: return application_->start(app);
-    case Kind::app_leaves: setup_.apps[app] = false; return reconfigure();
-    case Kind::app_joins: setup_.apps[app] = true; return reconfigure();
-    case Kind::route_changes: setup_.second_route = !setup_.second_route; return reconfigure();
-    case Kind::new_certificate: ++setup_.certificates; return reconfigure();
-    case Kind::drain: return replace(side, 0ms, true);
-    case Kind::crash: return replace(side, Duration(1ms * (fault.which + 1)), false);
+    case Kind::reset:
+      return cut(fault, Cut::reset);
+    case Kind::close:
+      return cut(fault, Cut::close);
+    case Kind::black_hole:
+      return cut(fault, Cut::black_hole);
+    case Kind::partition:
+      return part(fault, true);
+    case Kind::heal:
+      return part(fault, false);
+    case Kind::app_stops:
+      return application_->stop(app);
+    case Kind::app_starts:
+      return application_->start(app);
+    case Kind::app_leaves:
+      setup_.apps[app] = false;
+      return reconfigure();
+    case Kind::app_joins:
+      setup_.apps[app] = true;
+      return reconfigure();
+    case Kind::route_changes:
+      setup_.second_route = !setup_.second_route;
+      return reconfigure();
+    case Kind::new_certificate:
+      ++setup_.certificates;
+      return reconfigure();
+    case Kind::drain:
+      return replace(side, 0ms, true);
+    case Kind::crash:
+      return replace(side, Duration(1ms * (fault.which + 1)), false);
   }
 }
 
@@ -106,8 +149,12 @@ void SimMesh::cut(const FaultPlan& fault, Cut how) {
 void SimMesh::part(const FaultPlan& fault, bool parted) {
   const std::string a(ip_of(Side::a)), b(ip_of(Side::b));
   const std::string app = Application::address_of(fault.which % plan_.apps).ip();
-  const std::string one = fault.link == Link::client_to_a ? std::string(kCallerIp) : fault.link == Link::a_to_b ? a : b;
-  const std::string other = fault.link == Link::client_to_a ? a : fault.link == Link::a_to_b ? b : app;
+  const std::string one = fault.link == Link::client_to_a ? std::string(kCallerIp)
+                          : fault.link == Link::a_to_b    ? a
+                                                          : b;
+  const std::string other = fault.link == Link::client_to_a ? a
+                            : fault.link == Link::a_to_b    ? b
+                                                            : app;
   if (parted) return network_.partition(one, other);
   network_.heal(one, other);
 }
@@ -124,10 +171,11 @@ void SimMesh::reconfigure() {
 
 std::unique_ptr<Process> SimMesh::start(Side side) {
   const uint64_t number = ++processes_;
-  const std::string name = std::string(side == Side::a ? "web-" : "orders-") + std::to_string(number);
+  const std::string name =
+      std::string(side == Side::a ? "web-" : "orders-") + std::to_string(number);
   return std::make_unique<Process>(*loop_, network_.host(*loop_, ip_of(side)), name,
-                                   plan_.seed + number,
-                                   compile_setup(side, plan_, setup_, nullptr), findings_);
+                                   plan_.seed + number, compile_setup(side, plan_, setup_, nullptr),
+                                   findings_);
 }
 
 // A new process takes over. The former one drains beside it, or is simply gone.
@@ -183,7 +231,8 @@ Report SimMesh::run() {
 // Nothing in the mesh waits longer than this for anything, unless a peer has silently gone.
 void SimMesh::finish_requests() {
   const auto all_ended = [this] {
-    return std::all_of(requests_.begin(), requests_.end(), [](const auto& one) { return one->ended(); });
+    return std::all_of(requests_.begin(), requests_.end(),
+                       [](const auto& one) { return one->ended(); });
   };
   if (drive(all_ended, plan_.black_holes ? Duration(5min) : Duration(60s))) return;
   for (const std::unique_ptr<Request>& request : requests_) {
@@ -205,39 +254,48 @@ void SimMesh::finish_exchanges() {
 void SimMesh::wind_down() {
   over_ = true;
   network_.heal_all();
-  for (std::unique_ptr<Pool>& pool : pools_) pool->retire();
+  for (std::unique_ptr<Pool>& pool : pools_)
+    pool->retire();
   for (std::unique_ptr<Process>& process : sidecars_) {
     if (process != nullptr) process->wind_down();
   }
-  for (Former& former : former_) former.process->wind_down();
-  if (drive([this] { return all_settled(); }, plan_.black_holes ? Duration(10min) : Duration(60s))) return;
+  for (Former& former : former_)
+    former.process->wind_down();
+  if (drive([this] { return all_settled(); }, plan_.black_holes ? Duration(10min) : Duration(60s)))
+    return;
   for (const std::unique_ptr<Pool>& pool : pools_) {
-    findings_.expect(pool->idle(), [] { return std::string("a caller's pool does not become idle"); });
+    findings_.expect(pool->idle(),
+                     [] { return std::string("a caller's pool does not become idle"); });
   }
   findings_.add("a sidecar does not become quiet");
 }
 
 bool SimMesh::all_settled() {
-  const bool pools = std::all_of(pools_.begin(), pools_.end(), [](const auto& pool) { return pool->idle(); });
+  const bool pools =
+      std::all_of(pools_.begin(), pools_.end(), [](const auto& pool) { return pool->idle(); });
   const bool present = std::all_of(sidecars_.begin(), sidecars_.end(), [](const auto& process) {
     return process == nullptr || process->settled();
   });
   return pools && present && std::all_of(former_.begin(), former_.end(), [](const Former& former) {
-    return former.process->settled();
-  });
+           return former.process->settled();
+         });
 }
 
 size_t SimMesh::exchanges() const {
   size_t sum = 0;
-  for (const auto& process : sidecars_) sum += process ? process->worker().exchanges() : 0;
-  for (const Former& former : former_) sum += former.process->worker().exchanges();
+  for (const auto& process : sidecars_)
+    sum += process ? process->worker().exchanges() : 0;
+  for (const Former& former : former_)
+    sum += former.process->worker().exchanges();
   return sum;
 }
 
 uint32_t SimMesh::permits() const {
   uint32_t sum = 0;
-  for (const auto& process : sidecars_) sum += process ? process->requests_permitted() : 0;
-  for (const Former& former : former_) sum += former.process->requests_permitted();
+  for (const auto& process : sidecars_)
+    sum += process ? process->requests_permitted() : 0;
+  for (const Former& former : former_)
+    sum += former.process->requests_permitted();
   return sum;
 }
 
@@ -259,7 +317,10 @@ void SimMesh::judge_outcome(const Request& request) {
     findings_.add("answered, but never executed: " + request.text());
   }
   if (kind == Kind::gave_up && !plan_.black_holes) findings_.add("in vain: " + request.text());
-  if (plan_.faults || kind == Kind::complete || kind == Kind::dropped) return;
+  if (plan_.faults) return;
+  const Duration took = request.outcome().ended - request.outcome().began;
+  if (took > kFaultFreeBound) findings_.add("too slow: " + request.text());
+  if (kind == Kind::complete || kind == Kind::dropped) return;
   const bool planned = request.plan().behaviour == Behaviour::broken;
   if (!planned) findings_.add("nothing was in its way: " + request.text());
 }
@@ -269,17 +330,22 @@ void SimMesh::tear_down() {
   requests_.clear();
   pools_.clear();
   former_.clear();
-  for (std::unique_ptr<Process>& process : sidecars_) process.reset();
+  for (std::unique_ptr<Process>& process : sidecars_)
+    process.reset();
   application_.reset();
-  findings_.expect(clock_.run_until_quiet(10min), [] { return std::string("it never becomes quiet"); });
-  findings_.expect(loop_->cells() == 0, [&] {
-    return std::to_string(loop_->cells()) + " cells are left";
+  findings_.expect(report_.peak_bytes <= memory_bound(plan_), [&] {
+    return "held " + std::to_string(report_.peak_bytes) + " bytes, more than " +
+           std::to_string(memory_bound(plan_));
   });
+  findings_.expect(clock_.run_until_quiet(10min),
+                   [] { return std::string("it never becomes quiet"); });
+  findings_.expect(loop_->cells() == 0,
+                   [&] { return std::to_string(loop_->cells()) + " cells are left"; });
   const size_t chunks = chunk_pool_stats().chunks_in_use;
-  findings_.expect(chunks == chunks_before_, [&] {
-    return std::to_string(chunks - chunks_before_) + " chunks are left";
-  });
-  for (const std::string& missed : clock_.lost_wakes()) findings_.add("lost wake at " + missed);
+  findings_.expect(chunks == chunks_before_,
+                   [&] { return std::to_string(chunks - chunks_before_) + " chunks are left"; });
+  for (const std::string& missed : clock_.lost_wakes())
+    findings_.add("lost wake at " + missed);
 }
 
 Report SimMesh::report() {

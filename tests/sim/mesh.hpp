@@ -23,12 +23,12 @@
 namespace tulle::sim {
 
 struct Report {
-  std::string findings;         // empty: all is well
+  std::string findings;  // empty: all is well
   uint64_t trace_hash = 0;
   uint64_t steps = 0;
   Duration virtual_time{};
-  size_t peak_bytes = 0;        // of the chunk pool
-  Duration slowest{};           // request that was answered
+  size_t peak_bytes = 0;             // of the chunk pool
+  Duration slowest{};                // request that was answered
   std::array<size_t, 6> outcomes{};  // by Outcome::Kind
 };
 
@@ -73,14 +73,14 @@ class SimMesh {
   std::unique_ptr<Network> caller_network_;
   std::unique_ptr<Application> application_;
   Setup setup_;
-  std::array<std::unique_ptr<Process>, 2> sidecars_;   // null while one is away
+  std::array<std::unique_ptr<Process>, 2> sidecars_;  // null while one is away
   struct Former {
     uint64_t number;
     std::unique_ptr<Process> process;
   };
-  std::list<Former> former_;                           // draining
+  std::list<Former> former_;  // draining
   uint64_t processes_ = 0;
-  bool over_ = false;                                  // nothing more happens to the mesh
+  bool over_ = false;  // nothing more happens to the mesh
   std::vector<std::unique_ptr<Pool>> pools_;
   std::vector<std::unique_ptr<Request>> requests_;
 };

@@ -18,7 +18,8 @@ Duration below(Rng& rng, Duration bound) {
 
 // Around the bounds of frames, records, windows and queues, where mistakes live.
 size_t edge_size(Rng& rng) {
-  constexpr std::array<size_t, 7> kEdges{1, 2048, 9 * 1024, 16 * 1024, 17 * 1024, 64 * 1024 - 1, 64 * 1024};
+  constexpr std::array<size_t, 7> kEdges{1,         2048,          9 * 1024, 16 * 1024,
+                                         17 * 1024, 64 * 1024 - 1, 64 * 1024};
   return kEdges[rng.below(kEdges.size())] + rng.below(3);
 }
 
@@ -38,8 +39,12 @@ size_t body_size(Rng& rng, size_t most) {
 }
 
 // Every read of a wire costs an event: what comes byte by byte is small.
-bool is_fine(const LinkOptions& wires) { return wires.slicing == LinkOptions::Slicing::bytes; }
-size_t largest_body(const LinkOptions& wires) { return is_fine(wires) ? 1200 : 300 * 1024; }
+bool is_fine(const LinkOptions& wires) {
+  return wires.slicing == LinkOptions::Slicing::bytes;
+}
+size_t largest_body(const LinkOptions& wires) {
+  return is_fine(wires) ? 1200 : 300 * 1024;
+}
 
 Behaviour behaviour_of(Rng& rng) {
   const double kind = rng.unit();
@@ -76,9 +81,10 @@ RequestPlan make_request(Rng& rng, const Plan& plan, uint32_t id) {
 
 FaultPlan::Kind fault_kind(Rng& rng, bool black_holes) {
   using Kind = FaultPlan::Kind;
-  constexpr std::array kKinds{Kind::reset, Kind::reset, Kind::close, Kind::partition, Kind::app_stops,
-                              Kind::app_leaves, Kind::route_changes, Kind::new_certificate,
-                              Kind::drain, Kind::crash};
+  constexpr std::array kKinds{Kind::reset,         Kind::reset,           Kind::close,
+                              Kind::partition,     Kind::app_stops,       Kind::app_leaves,
+                              Kind::route_changes, Kind::new_certificate, Kind::drain,
+                              Kind::crash};
   if (black_holes && rng.chance(0.3)) return Kind::black_hole;
   return kKinds[rng.below(kKinds.size())];
 }
@@ -93,10 +99,17 @@ void add_fault(Rng& rng, Plan& plan) {
   fault.which = static_cast<uint32_t>(rng.below(64));
   plan.happenings.push_back(fault);
   switch (fault.kind) {
-    case Kind::app_stops: fault.kind = Kind::app_starts; break;
-    case Kind::app_leaves: fault.kind = Kind::app_joins; break;
-    case Kind::partition: fault.kind = Kind::heal; break;
-    default: return;
+    case Kind::app_stops:
+      fault.kind = Kind::app_starts;
+      break;
+    case Kind::app_leaves:
+      fault.kind = Kind::app_joins;
+      break;
+    case Kind::partition:
+      fault.kind = Kind::heal;
+      break;
+    default:
+      return;
   }
   fault.at += below(rng, 500ms) + 1ms;
   plan.happenings.push_back(fault);
@@ -130,11 +143,13 @@ Plan make_plan(uint64_t seed) {
     plan.clients.push_back({rng.chance(0.5) ? Protocol::http1 : Protocol::http2});
   }
   const uint64_t count = is_fine(plan.wires) ? 8 : 20 + rng.below(rng.chance(0.15) ? 81 : 21);
-  for (uint32_t id = 0; id < count; ++id) plan.requests.push_back(make_request(rng, plan, id));
+  for (uint32_t id = 0; id < count; ++id)
+    plan.requests.push_back(make_request(rng, plan, id));
   if (!plan.faults) return plan;
   plan.black_holes = rng.chance(0.25);
   const uint64_t faults = 1 + rng.below(8);
-  for (uint64_t i = 0; i < faults; ++i) add_fault(rng, plan);
+  for (uint64_t i = 0; i < faults; ++i)
+    add_fault(rng, plan);
   std::stable_sort(plan.happenings.begin(), plan.happenings.end(),
                    [](const FaultPlan& a, const FaultPlan& b) { return a.at < b.at; });
   return plan;
@@ -142,8 +157,9 @@ Plan make_plan(uint64_t seed) {
 
 std::string_view to_string(FaultPlan::Kind kind) {
   constexpr std::array<std::string_view, 13> kNames{
-      "reset",     "close",      "black_hole",    "partition",       "heal",  "app_stops", "app_starts",
-      "app_leaves", "app_joins", "route_changes", "new_certificate", "drain", "crash"};
+      "reset",           "close",      "black_hole", "partition", "heal",
+      "app_stops",       "app_starts", "app_leaves", "app_joins", "route_changes",
+      "new_certificate", "drain",      "crash"};
   return kNames[static_cast<size_t>(kind)];
 }
 
@@ -154,8 +170,9 @@ std::string Plan::text() const {
     out += client.protocol == Protocol::http2 ? " h2" : " h1";
   }
   out += std::string(", mesh ") + (mesh_is_h2 ? "h2" : "h1") + ", " + std::to_string(apps) +
-         " apps " + (app_is_h2 ? "h2" : "h1") + ", latency " + std::to_string(wires.latency.count() / 1000) +
-         " us, jitter " + std::to_string(wires.jitter.count() / 1000) + " us, capacity " +
+         " apps " + (app_is_h2 ? "h2" : "h1") + ", latency " +
+         std::to_string(wires.latency.count() / 1000) + " us, jitter " +
+         std::to_string(wires.jitter.count() / 1000) + " us, capacity " +
          std::to_string(wires.capacity);
   if (is_fine(wires)) out += ", byte by byte";
   for (const FaultPlan& fault : happenings) {

@@ -30,7 +30,7 @@ struct RequestPlan {
   Behaviour behaviour = Behaviour::reply;
   size_t request_size = 0;
   size_t answer_size = 0;
-  bool request_chunked = false;   // no content-length
+  bool request_chunked = false;  // no content-length
   bool answer_chunked = false;
   bool request_trailers = false;  // only where there is no content-length: HTTP/1 knows no others
   bool answer_trailers = false;
@@ -46,12 +46,12 @@ inline constexpr int kLinks = 3;
 
 struct FaultPlan {
   enum class Kind : uint8_t {
-    reset,            // a connection of `link` is reset
-    close,            // ... is closed in order by a middlebox
-    black_hole,       // ... carries nothing any more
-    partition,        // nothing passes between the two hosts of `link`
-    heal,             // until now
-    app_stops,        // an application instance refuses connects, its connections are gone
+    reset,       // a connection of `link` is reset
+    close,       // ... is closed in order by a middlebox
+    black_hole,  // ... carries nothing any more
+    partition,   // nothing passes between the two hosts of `link`
+    heal,        // until now
+    app_stops,   // an application instance refuses connects, its connections are gone
     app_starts,
     app_leaves,       // the configuration loses an endpoint
     app_joins,        // ... and gets it back
@@ -74,16 +74,16 @@ struct Plan {
   uint64_t seed = 0;
   bool faults = false;
   bool black_holes = false;
-  bool mesh_is_h2 = true;     // between the sidecars
+  bool mesh_is_h2 = true;  // between the sidecars
   bool app_is_h2 = false;
   bool round_robin = false;
   uint32_t apps = 2;
-  LinkOptions wires;          // of every link
+  LinkOptions wires;  // of every link
   std::vector<ClientPlan> clients;
   std::vector<RequestPlan> requests;
   std::vector<FaultPlan> happenings;  // in order of time
 
-  std::string text() const;   // a line for people
+  std::string text() const;  // a line for people
 };
 
 Plan make_plan(uint64_t seed);

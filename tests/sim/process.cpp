@@ -49,13 +49,15 @@ Process::~Process() {
 
 uint32_t Process::requests_permitted() const {
   uint32_t sum = 0;
-  for (const auto& count : counts_) sum += count->requests() + count->pending();
+  for (const auto& count : counts_)
+    sum += count->requests() + count->pending();
   return sum;
 }
 
 uint32_t Process::connections_permitted() const {
   uint32_t sum = 0;
-  for (const auto& count : counts_) sum += count->connections();
+  for (const auto& count : counts_)
+    sum += count->connections();
   return sum;
 }
 

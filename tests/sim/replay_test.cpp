@@ -1,4 +1,4 @@
-// The same seed is the same run: times, sizes, outcomes. Without that a failing seed is an anecdote.
+// The same seed is the same run: times, sizes, outcomes. Else a failing seed is an anecdote.
 #include <gtest/gtest.h>
 
 #include "tests/sim/mesh.hpp"

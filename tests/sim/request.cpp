@@ -25,7 +25,7 @@ std::string_view to_string(Outcome::Kind kind) {
 }
 
 Request::Request(SimulatedClock& clock, Loop& loop, Pool& pool, const RequestPlan& plan,
-           Duration patience, Findings& findings)
+                 Duration patience, Findings& findings)
     : Task(loop),
       Sleeper(clock),
       clock_(clock),
@@ -210,7 +210,8 @@ std::string Request::text() const {
                     std::to_string(plan_.answer_size);
   if (ticket_) out += ", waits for a connection";
   if (ended()) {
-    out += ", after " + std::to_string((outcome_.ended - outcome_.began).count() / 1'000'000) + " ms";
+    out +=
+        ", after " + std::to_string((outcome_.ended - outcome_.began).count() / 1'000'000) + " ms";
   }
   return out;
 }

@@ -36,7 +36,7 @@ class Request final : private Task, private Sleeper {
  public:
   // Begins at its planned time, by itself. `pool` must outlive it.
   Request(SimulatedClock& clock, Loop& loop, Pool& pool, const RequestPlan& plan, Duration patience,
-       Findings& findings);
+          Findings& findings);
 
   const RequestPlan& plan() const { return plan_; }
   const Outcome& outcome() const { return outcome_; }
@@ -70,11 +70,11 @@ class Request final : private Task, private Sleeper {
   StreamRef stream_;
   BodyCheck answer_;
   Outcome outcome_;
-  Timer start_;      // until it begins
-  Timer rest_;       // between two looks at the answer
-  Timer interest_;   // until it is dropped, or given up
+  Timer start_;     // until it begins
+  Timer rest_;      // between two looks at the answer
+  Timer interest_;  // until it is dropped, or given up
   size_t sent_ = 0;
-  bool continued_ = false;   // 100 has come
+  bool continued_ = false;  // 100 has come
 };
 
 }  // namespace tulle::sim

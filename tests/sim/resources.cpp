@@ -15,7 +15,9 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::string_view kType = "type.googleapis.com/envoy.";
-std::string type(std::string_view name) { return std::string(kType).append(name); }
+std::string type(std::string_view name) {
+  return std::string(kType).append(name);
+}
 
 std::string spiffe_of(Side side) {
   return std::string("spiffe://example.org/ns/default/sa/") + (side == Side::a ? "web" : "orders");
@@ -40,8 +42,9 @@ Json socket_address(const Address& at) {
 
 // Long enough for every honest request; a black hole must not hold one for ever.
 Json route(Side side, const Plan& plan, std::string_view prefix) {
-  return {{"match", {{"prefix", prefix}}},
-          {"route", {{"cluster", cluster_of(side)}, {"timeout", plan.black_holes ? "20s" : "120s"}}}};
+  return {
+      {"match", {{"prefix", prefix}}},
+      {"route", {{"cluster", cluster_of(side)}, {"timeout", plan.black_holes ? "20s" : "120s"}}}};
 }
 
 Json virtual_host(Side side, const Plan& plan, const Setup& setup) {
@@ -56,8 +59,9 @@ Json virtual_host(Side side, const Plan& plan, const Setup& setup) {
 }
 
 Json connection_manager(Side side, const Plan& plan, const Setup& setup) {
-  const Json router = {{"name", "envoy.filters.http.router"},
-                       {"typed_config", {{"@type", type("extensions.filters.http.router.v3.Router")}}}};
+  const Json router = {
+      {"name", "envoy.filters.http.router"},
+      {"typed_config", {{"@type", type("extensions.filters.http.router.v3.Router")}}}};
   const Json routes = {{"name", "routes"}, {"virtual_hosts", {virtual_host(side, plan, setup)}}};
   return {{"name", "envoy.filters.network.http_connection_manager"},
           {"typed_config",
@@ -68,7 +72,9 @@ Json connection_manager(Side side, const Plan& plan, const Setup& setup) {
             {"route_config", routes}}}};
 }
 
-Json own_certificate() { return {{{"name", "default"}}}; }
+Json own_certificate() {
+  return {{{"name", "default"}}};
+}
 
 Json server_socket() {
   const Json common = {{"tls_certificate_sds_secret_configs", own_certificate()},
@@ -152,11 +158,15 @@ config::Materials materials_of(Side side, const Setup& setup) {
 
 }  // namespace
 
-std::string_view ip_of(Side side) { return side == Side::a ? "10.0.0.1" : "10.0.0.2"; }
+std::string_view ip_of(Side side) {
+  return side == Side::a ? "10.0.0.1" : "10.0.0.2";
+}
 Address listener_of(Side side) {
   return *Address::parse(ip_of(side), side == Side::a ? 15001 : 15006);
 }
-std::string cluster_of(Side side) { return side == Side::a ? "orders" : "application"; }
+std::string cluster_of(Side side) {
+  return side == Side::a ? "orders" : "application";
+}
 
 std::shared_ptr<const config::Snapshot> compile_setup(Side side, const Plan& plan,
                                                       const Setup& setup,

@@ -18,9 +18,9 @@ std::string cluster_of(Side side);
 
 // What may change during a run.
 struct Setup {
-  std::vector<bool> apps;       // which instances B knows
+  std::vector<bool> apps;  // which instances B knows
   bool second_route = false;
-  uint64_t certificates = 0;    // how often A's and B's were renewed
+  uint64_t certificates = 0;  // how often A's and B's were renewed
 };
 
 // Fails the test when it does not compile.

@@ -9,19 +9,22 @@
 namespace tulle::sim {
 namespace {
 
-constexpr uint64_t kDefaultSeeds = 200;
+constexpr uint64_t kSeeds = 200;
+constexpr uint64_t kSoakSeeds = 5000;
 
 uint64_t number_in(const char* variable, uint64_t otherwise) {
   const char* text = std::getenv(variable);
   return text == nullptr || *text == '\0' ? otherwise : std::strtoull(text, nullptr, 10);
 }
 
-// TULLE_SIM_SEED=N: that one only. TULLE_SIM_SEEDS=N: the first N.
+// TULLE_SIM_SEED=N: that one only. TULLE_SIM_SEEDS=N: the first N. TULLE_SOAK=1: many.
 std::vector<uint64_t> seeds() {
   const uint64_t one = number_in("TULLE_SIM_SEED", 0);
   if (one != 0) return {one};
-  std::vector<uint64_t> all(number_in("TULLE_SIM_SEEDS", kDefaultSeeds));
-  for (uint64_t i = 0; i < all.size(); ++i) all[i] = i + 1;
+  const uint64_t otherwise = number_in("TULLE_SOAK", 0) != 0 ? kSoakSeeds : kSeeds;
+  std::vector<uint64_t> all(number_in("TULLE_SIM_SEEDS", otherwise));
+  for (uint64_t i = 0; i < all.size(); ++i)
+    all[i] = i + 1;
   return all;
 }
 

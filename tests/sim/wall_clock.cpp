@@ -8,8 +8,12 @@
 
 namespace tulle {
 
-Instant monotonic_now() { UNREACHABLE(); }
+Instant monotonic_now() {
+  UNREACHABLE();
+}
 
-WallTime wall_now() { return {int64_t{1'800'000'000} * 1'000'000}; }
+WallTime wall_now() {
+  return {int64_t{1'800'000'000} * 1'000'000};
+}
 
 }  // namespace tulle
