@@ -11,6 +11,7 @@
 #include "envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.pb.h"
 #include "envoy/extensions/load_balancing_policies/least_request/v3/least_request.pb.h"
 #include "envoy/extensions/load_balancing_policies/round_robin/v3/round_robin.pb.h"
+#include "envoy/extensions/retry/host/previous_hosts/v3/previous_hosts.pb.h"
 #include "envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.pb.h"
 #include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 #include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
@@ -39,6 +40,7 @@ std::vector<std::string_view> collect() {
       name_of<ext::filters::network::tcp_proxy::v3::TcpProxy>(),
       name_of<ext::load_balancing_policies::least_request::v3::LeastRequest>(),
       name_of<ext::load_balancing_policies::round_robin::v3::RoundRobin>(),
+      name_of<ext::retry::host::previous_hosts::v3::PreviousHostsPredicate>(),
       name_of<ext::transport_sockets::raw_buffer::v3::RawBuffer>(),
       name_of<ext::transport_sockets::tls::v3::DownstreamTlsContext>(),
       name_of<ext::transport_sockets::tls::v3::Secret>(),
