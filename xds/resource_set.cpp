@@ -38,12 +38,27 @@ std::optional<ResourceType> type_of_url(std::string_view url) {
   return std::nullopt;
 }
 
+std::shared_ptr<const Resource> make_resource(ResourceType type, std::string name,
+                                              std::string bytes) {
+  Resource resource;
+  resource.type = type;
+  resource.name = std::move(name);
+  resource.bytes = std::move(bytes);
+  resource.hash = hash_of(resource.bytes);
+  resource.version = resource.hash.hex();
+  return std::make_shared<const Resource>(std::move(resource));
+}
+
 void ResourceSet::put(Resource resource) {
   resource.hash = hash_of(resource.bytes);
   if (resource.version.empty()) resource.version = resource.hash.hex();
-  Named& named = named_[static_cast<size_t>(resource.type)];
-  std::string name = resource.name;
-  named.insert_or_assign(std::move(name), std::make_shared<const Resource>(std::move(resource)));
+  put(std::make_shared<const Resource>(std::move(resource)));
+}
+
+void ResourceSet::put(std::shared_ptr<const Resource> resource) {
+  Named& named = named_[static_cast<size_t>(resource->type)];
+  std::string name = resource->name;
+  named.insert_or_assign(std::move(name), std::move(resource));
 }
 
 void ResourceSet::remove(ResourceType type, std::string_view name) {

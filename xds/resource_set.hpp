@@ -35,11 +35,16 @@ struct Resource {
   ContentHash hash{};   // of bytes
 };
 
+// A resource that several sets, sessions or threads share. Fills hash and version.
+std::shared_ptr<const Resource> make_resource(ResourceType type, std::string name,
+                                              std::string bytes);
+
 class ResourceSet {
  public:
   using Named = std::map<std::string, std::shared_ptr<const Resource>, std::less<>>;
 
   void put(Resource resource);  // fills hash (and an empty version); replaces an older one
+  void put(std::shared_ptr<const Resource> resource);  // its hash and version are there
   void remove(ResourceType type, std::string_view name);
   const Resource* find(ResourceType type, std::string_view name) const;  // null: absent
   const Named& all(ResourceType type) const { return named_[static_cast<size_t>(type)]; }
