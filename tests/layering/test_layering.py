@@ -19,7 +19,7 @@ SOURCES = (".cpp", ".hpp", ".cc", ".h", ".c", ".ipp", ".inc")
 # Pure parts of a program (no I/O) that others may use: the very code that will run is what
 # validates, explains and tests policies elsewhere.
 SIDECAR_PURE = ["sidecar/config/compile*", "sidecar/config/snapshot*", "sidecar/config/problem*",
-                "sidecar/config/materials*", "sidecar/routing/*", "sidecar/policies/*"]
+                "sidecar/config/materials*", "sidecar/config/strict_json*", "sidecar/routing/*", "sidecar/policies/*"]
 CONTROL_PLANE_PURE = ["control-plane/model/*", "control-plane/validate/*", "control-plane/build/*",
                       "control-plane/inject/*"]
 
