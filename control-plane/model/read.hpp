@@ -52,7 +52,7 @@ DocumentsRead read_documents(std::string_view text, const std::string& origin);
 // Canonical, compact JSON; defaults are written out. Read again it gives an equal document.
 // `status_json`, a JSON object, becomes `status`; empty: left out.
 std::string to_json(const Document& document, std::string_view status_json = {});
-// The same for people, indented: as JSON, and as YAML.
+// The same for people, indented.
 std::string to_pretty_json(const Document& document, std::string_view status_json = {});
 
 // A list of problems as the API sends it: [{"path","message","code"}].
