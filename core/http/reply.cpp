@@ -1,25 +1,23 @@
 #include "core/http/reply.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "core/http/grpc_status.hpp"
 #include "core/net/task.hpp"
 
 namespace tulle {
 namespace {
 
-// gRPC's own numbers (grpc/status.h); only those that the mesh answers with.
-enum GrpcStatus : int {
-  kDeadlineExceeded = 4,
-  kPermissionDenied = 7,
-  kResourceExhausted = 8,
-  kUnimplemented = 12,
-  kInternal = 13,
-  kUnavailable = 14,
-  kUnauthenticated = 16,
-};
+// Only those of gRPC's numbers that the mesh answers with.
+constexpr int kDeadlineExceeded = static_cast<int>(GrpcCode::deadline_exceeded);
+constexpr int kPermissionDenied = static_cast<int>(GrpcCode::permission_denied);
+constexpr int kResourceExhausted = static_cast<int>(GrpcCode::resource_exhausted);
+constexpr int kUnimplemented = static_cast<int>(GrpcCode::unimplemented);
+constexpr int kInternal = static_cast<int>(GrpcCode::internal);
+constexpr int kUnavailable = static_cast<int>(GrpcCode::unavailable);
+constexpr int kUnauthenticated = static_cast<int>(GrpcCode::unauthenticated);
 
 struct Row {
   int http;
@@ -72,32 +70,10 @@ Row row_of(Code code) {
   UNREACHABLE();
 }
 
-bool is_grpc(const Head& request) {
-  const auto type = request.fields.get(FieldId::content_type);
-  return type && type->starts_with("application/grpc");
-}
-
 // Details are sentences for people; a runaway one must not become a large answer.
 constexpr size_t kMaxDetail = 1024;
 
 std::string_view shortened(std::string_view detail) { return detail.substr(0, kMaxDetail); }
-
-// grpc-message: printable ASCII except '%' stays, everything else is percent-encoded.
-std::string percent_encoded(std::string_view text) {
-  static constexpr char kHex[] = "0123456789ABCDEF";
-  std::string out;
-  out.reserve(text.size());
-  for (const unsigned char c : text) {
-    if (c >= 0x20 && c <= 0x7e && c != '%') {
-      out.push_back(static_cast<char>(c));
-    } else {
-      out.push_back('%');
-      out.push_back(kHex[c >> 4]);
-      out.push_back(kHex[c & 15]);
-    }
-  }
-  return out;
-}
 
 std::string problem_body(const Row& row, const Error& error, const ReplyContext& context) {
   nlohmann::ordered_json body;
@@ -118,12 +94,9 @@ void send_grpc_reply(Stream& stream, const Head& request, const Row& row, const 
   head.clear();
   head.status = 200;
   head.fields.add(FieldId::content_type, *request.fields.get(FieldId::content_type));
-  char number[8];
-  const auto end = std::to_chars(number, number + sizeof number, row.grpc).ptr;
-  head.fields.add(FieldId::grpc_status, std::string_view(number, end));
   std::string message(row.title);
   if (!error.detail.empty()) message.append(": ").append(shortened(error.detail));
-  head.fields.add(FieldId::grpc_message, percent_encoded(message));
+  add_status(head.fields, {static_cast<GrpcCode>(row.grpc), std::move(message)});
   head.fields.add(FieldId::tulle_error, to_string(error.code));
   head.ended = true;  // trailers-only: the head is the whole answer
   stream.send_head();
