@@ -15,6 +15,7 @@
 // decide(). What nothing refers to any more, and nobody still uses, leaves resources().
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -63,7 +64,7 @@ class Subscriber final : private Task {
     // A whole set of listeners or clusters is one message.
     size_t max_message = 64 * 1024 * 1024;
   };
-  // `network`, `stats`, `shard` and `owner` must outlive it. Begins at once.
+  // `network`, `stats`, `shard` and `owner` must outlive it. Begins in the loop's next turn.
   Subscriber(Loop& loop, Network& network, Options options, StatRegistry& stats, StatShard& shard,
              uint64_t seed, Task& owner);
   ~Subscriber() override;
@@ -101,21 +102,29 @@ class Subscriber final : private Task {
 
  private:
   struct Counters {
-    StatId connected, responses_accepted, responses_rejected, connects, failures;
+    StatId connected, accepted, rejected, streams, disconnects;
+  };
+  // What a resource refers to, read once.
+  struct References {
+    std::shared_ptr<const xds::Resource> resource;
+    std::set<xds::ResourceKey> to;
   };
 
   void run() override;
   void open();
   void take_ticket();
   void adopt(StreamRef stream);
+  void move();
   void receive();
+  void heard();
   void send();
   void lose(std::string why);
   void back_off();
   void subscribe();
+  const std::set<xds::ResourceKey>& references(
+      const std::shared_ptr<const xds::Resource>& resource);
   void note_state();
 
-  Network& network_;
   const Options options_;
   StatShard& shard_;
   const Counters counters_;
@@ -123,12 +132,14 @@ class Subscriber final : private Task {
   Rng rng_;
   Timer retry_;                       // until the next attempt
   Timer delayed_;                     // until a delayed request is due
+  Timer answer_;                      // until the first answer on a stream
   std::unique_ptr<Pool> pool_;
   std::optional<Ticket> ticket_;      // an attempt for a stream
   std::unique_ptr<GrpcStream> stream_;
   xds::ClientSession session_;
   std::set<std::string> listeners_;
   std::set<xds::ResourceKey> in_use_;
+  std::map<const xds::Resource*, References> references_;
   std::string last_failure_;
   Duration bound_;                    // of the next delay
   uint64_t connection_changes_ = 0;
