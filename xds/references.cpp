@@ -16,6 +16,7 @@
 #include "envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.pb.h"
 #include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 #include "xds/catalog.hpp"
+#include "xds/names.hpp"
 
 namespace tulle::xds {
 
@@ -83,7 +84,8 @@ class Finder {
   }
 
   void add(ResourceType type, const std::string& name) {
-    if (!name.empty()) found_.emplace(type, name);
+    // The stand-in for a backend that does not exist is nobody's to send.
+    if (!name.empty() && name != kInvalidBackendCluster) found_.emplace(type, name);
   }
 
   template <class Owner>

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/net/tls.hpp"
+#include "xds/names.hpp"
 
 namespace tulle::admin {
 namespace {
@@ -26,7 +27,10 @@ Json action_json(const routing::Route& route, const config::Snapshot& snapshot) 
   Json clusters = Json::array();
   const auto& forward = std::get<routing::Forward>(route.action);
   for (const routing::Target& target : forward.targets) {
-    clusters.push_back({{"name", snapshot.cluster(target.cluster).name}, {"weight", target.weight}});
+    const bool known = target.cluster != routing::kInvalidBackend;
+    const std::string name = known ? snapshot.cluster(target.cluster).name
+                                   : std::string(xds::kInvalidBackendCluster);
+    clusters.push_back({{"name", name}, {"weight", target.weight}});
   }
   Json json = {{"clusters", clusters}};
   if (forward.timeout) json["timeout_seconds"] = seconds(*forward.timeout);

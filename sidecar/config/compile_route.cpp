@@ -9,6 +9,7 @@
 #include "sidecar/config/compile_parts.hpp"
 #include "sidecar/config/proto_values.hpp"
 #include "sidecar/routing/authority.hpp"
+#include "xds/names.hpp"
 
 namespace tulle::config {
 
@@ -49,6 +50,10 @@ void check_path(const std::string& text, std::string_view forbidden, const Place
 
 Target make_target(Scope& scope, const std::string& cluster, const Place& place) {
   Target target;
+  if (cluster == xds::kInvalidBackendCluster) {
+    target.cluster = routing::kInvalidBackend;
+    return target;
+  }
   const std::optional<ClusterIndex> index = scope.context.cluster(cluster);
   if (!index) {
     place.dangling("cluster \"" + cluster + "\" does not exist");
@@ -83,11 +88,29 @@ void compile_weighted(Scope& scope, const route::WeightedCluster& weighted,
   forward.total_weight = total;
 }
 
+// "%%" is a percent sign; commands are not implemented.
+void compile_path_rewrite(const route::RouteAction& action, Forward& forward, const Place& place) {
+  const Place at = place.field("path_rewrite");
+  std::string path;
+  for (size_t i = 0; i < action.path_rewrite().size(); ++i) {
+    const char c = action.path_rewrite()[i];
+    if (c == '%' && (++i == action.path_rewrite().size() || action.path_rewrite()[i] != '%')) {
+      at.unsupported("%COMMAND% is not supported yet; write %% for a percent sign");
+      return;
+    }
+    path.push_back(c);
+  }
+  check_path(path, " ?#", at);
+  if (!action.prefix_rewrite().empty()) at.invalid("excludes prefix_rewrite");
+  forward.path_rewrite = std::move(path);
+}
+
 void compile_rewrites(const route::RouteAction& action, Forward& forward, const Place& place) {
   if (!action.prefix_rewrite().empty()) {
     check_path(action.prefix_rewrite(), " ?#", place.field("prefix_rewrite"));
     forward.prefix_rewrite = action.prefix_rewrite();
   }
+  if (!action.path_rewrite().empty()) compile_path_rewrite(action, forward, place);
   if (action.has_host_rewrite_literal()) {
     check_authority(action.host_rewrite_literal(), place.field("host_rewrite_literal"));
     for (Target& target : forward.targets) {

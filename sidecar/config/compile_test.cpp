@@ -575,6 +575,31 @@ TEST(Compile, ReportsAllFaultsAtOnce) {
                 kInRoute + ".route.cluster: cluster \"gone\" does not exist\n");
 }
 
+TEST(Compile, AnInvalidBackendKeepsItsShare) {
+  const auto snapshot = compiled(changed(kRoute + "/route", R"({"weighted_clusters": {"clusters": [
+      {"name": "orders", "weight": 3}, {"name": "tulle.invalid_backend", "weight": 1}]}})"));
+  const auto& forward = std::get<routing::Forward>(
+      snapshot->listeners[1]->routes->virtual_hosts()[0].routes[0].action);
+  ASSERT_EQ(forward.targets.size(), 2u);
+  EXPECT_EQ(forward.targets[1].cluster, routing::kInvalidBackend);
+  EXPECT_EQ(forward.total_weight, 4u);
+}
+
+TEST(Compile, RewritesWholePaths) {
+  const auto snapshot = compiled(
+      changed(kRoute + "/route", R"({"cluster": "orders", "path_rewrite": "/50%%/x"})"));
+  const auto& forward = std::get<routing::Forward>(
+      snapshot->listeners[1]->routes->virtual_hosts()[0].routes[0].action);
+  EXPECT_EQ(forward.path_rewrite, "/50%/x");
+  expect_problems({
+      {kRoute + "/route", R"({"cluster": "orders", "path_rewrite": "/%PATH%"})",
+       kInRoute + ".route.path_rewrite: %COMMAND% is not supported yet; write %% for a percent "
+                  "sign\n"},
+      {kRoute + "/route", R"({"cluster": "orders", "path_rewrite": "x"})",
+       kInRoute + ".route.path_rewrite: must begin with '/'\n"},
+  });
+}
+
 TEST(Sharing, EqualContentIsTheSameNode) {
   const auto first = compiled(testing::example());
   const auto second = compiled(testing::example(), first.get());

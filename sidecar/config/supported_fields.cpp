@@ -111,7 +111,7 @@ const Supported kSupported[] = {
       "treat_missing_header_as_empty"}},
     {"envoy.config.route.v3.QueryParameterMatcher", {"name", "string_match", "present_match"}},
     {"envoy.config.route.v3.RouteAction",
-     {"cluster", "weighted_clusters", "timeout", "idle_timeout", "prefix_rewrite",
+     {"cluster", "weighted_clusters", "timeout", "idle_timeout", "prefix_rewrite", "path_rewrite",
       "host_rewrite_literal", "auto_host_rewrite"},
      {"cluster_not_found_response_code"}},  // a route to no cluster does not compile
     {"envoy.config.route.v3.WeightedCluster",

@@ -172,7 +172,9 @@ void Exchange::send_request() {
                                .peer = down_->peer(),
                                .client_ip = {}};
   forward_request(request, head, form);
-  if (forward_->prefix_rewrite) head.path = rewritten_path(*route_, *forward_, request.path);
+  if (forward_->prefix_rewrite || forward_->path_rewrite) {
+    head.path = rewritten_path(*route_, *forward_, request.path);
+  }
   if (!target_->host_rewrite.empty()) head.authority = target_->host_rewrite;
   if (forward_->auto_host_rewrite && !last_endpoint_->hostname().empty()) {
     head.authority = last_endpoint_->hostname();

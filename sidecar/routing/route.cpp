@@ -83,9 +83,11 @@ const Target& Forward::pick(uint64_t random) const {
 }
 
 std::string rewritten_path(const Route& route, const Forward& forward, std::string_view path) {
-  if (!forward.prefix_rewrite) return std::string(path);
+  if (!forward.prefix_rewrite && !forward.path_rewrite) return std::string(path);
   const SplitPath split = split_path(path);
-  std::string out = replace_matched(route.match.path, split.path, *forward.prefix_rewrite);
+  std::string out = forward.path_rewrite
+                        ? *forward.path_rewrite
+                        : replace_matched(route.match.path, split.path, *forward.prefix_rewrite);
   append_query(out, split.query);
   return out;
 }

@@ -16,6 +16,9 @@
 namespace tulle::routing {
 
 using ClusterIndex = uint32_t;
+// The target of a reference that cannot be resolved: no cluster ever has this index, and a request
+// that is sent there is answered invalid_backend.
+inline constexpr ClusterIndex kInvalidBackend = UINT32_MAX;
 
 struct PathMatch {
   StringMatch text;             // exact, prefix or regex; "" and "/" as prefix match every path
@@ -75,6 +78,7 @@ struct Forward {
   std::optional<Duration> timeout;       // of the whole exchange; absent or zero: none
   std::optional<Duration> idle_timeout;  // overrides the listener's; zero: none
   std::optional<std::string> prefix_rewrite;
+  std::optional<std::string> path_rewrite;  // replaces the whole path, not the query
   bool auto_host_rewrite = false;        // authority := the endpoint's hostname, when it has one
 
   const Target& pick(uint64_t random) const;
@@ -103,7 +107,7 @@ struct Route {
   FieldChanges changes;      // for answers that have no target; a target's own list is complete
 };
 
-// The path (with query) to send upstream: prefix_rewrite applied.
+// The path (with query) to send upstream: what the route rewrites applied.
 std::string rewritten_path(const Route& route, const Forward& forward, std::string_view path);
 
 // The value of `location`.

@@ -251,6 +251,13 @@ TEST(Rewrite, ReplacesWhatWasMatched) {
   EXPECT_EQ(rewritten_path(Route{}, Forward{}, "/a?b"), "/a?b");
 }
 
+TEST(Rewrite, ReplacesTheWholePathAndKeepsTheQuery) {
+  Forward forward;
+  forward.path_rewrite = "/new";
+  EXPECT_EQ(rewritten_path(Route{}, forward, "/a/b?c=d"), "/new?c=d");
+  EXPECT_EQ(rewritten_path(Route{}, forward, "/a"), "/new");
+}
+
 TEST(Redirect, BuildsTheLocation) {
   const auto location = [](Redirect redirect, std::string_view authority, std::string_view path) {
     Route route = direct("r", "/old");
