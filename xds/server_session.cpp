@@ -70,9 +70,11 @@ Result<void> ServerSession::receive(std::string_view message, Instant now) {
 }
 
 void ServerSession::answer(State& state, const DiscoveryRequest& request, Instant now) {
-  if (state.nonce.empty() || request.response_nonce != state.nonce) return;
+  // The first answer counts; later requests with the same nonce change the subscription only.
+  if (!state.in_flight || request.response_nonce != state.nonce) return;
   state.in_flight = false;
   if (request.error_detail) {
+    new_rejection_ = state.wants.type();
     state.rejection = Rejection{state.sent_version,
                                 request.error_detail->message.substr(0, kMaxRejectionText), now};
   } else {

@@ -18,6 +18,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/base/clock.hpp"
@@ -80,6 +81,8 @@ class ServerSession {
     std::optional<Rejection> rejection;  // of the present content; gone when a newer one is accepted
   };
   TypeState state(ResourceType type) const;
+  // The type that the last request has rejected; once.
+  std::optional<ResourceType> take_rejection() { return std::exchange(new_rejection_, {}); }
   // Everything offered has been sent and accepted.
   bool synced() const;
 
@@ -115,6 +118,7 @@ class ServerSession {
   const Options options_;
   std::optional<Node> node_;
   std::array<State, kResourceTypes.size()> states_;
+  std::optional<ResourceType> new_rejection_;
   uint64_t nonce_ = 0;
 };
 

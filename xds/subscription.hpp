@@ -35,6 +35,7 @@ class Subscription {
   };
   Result<Change> replace(const std::vector<std::string>& names);
 
+  ResourceType type() const { return type_; }
   bool begun() const { return begun_; }
   // Everything the server deems right for the node (listeners and clusters only).
   bool wildcard() const { return wildcard_; }

@@ -1,0 +1,108 @@
+// The clusters of a node: a port of its own application, and the Services it calls.
+#include <optional>
+
+#include "control-plane/build/build_parts.hpp"
+#include "control-plane/model/service_rules.hpp"
+#include "envoy/config/cluster/v3/cluster.pb.h"
+#include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb.h"
+
+namespace tulle::build {
+
+namespace {
+
+namespace v3 = envoy::config::cluster::v3;
+using envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
+
+constexpr const char* kHttpOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+
+// Enough for one sidecar's calls to one Service, and an end to what a stuck one can pile up.
+constexpr uint32_t kConnections = 1024;
+constexpr uint32_t kPendingRequests = 1024;
+constexpr uint32_t kRequests = 1024;
+// Retries may be a fifth of the running requests, and three when there are hardly any.
+constexpr double kRetryPercent = 20;
+constexpr uint32_t kRetryMinimum = 3;
+
+constexpr uint32_t kFailuresInARow = 5;
+constexpr Duration kFirstEjection = 1s;
+constexpr Duration kLongestEjection = 60s;
+constexpr uint32_t kMostEjectedPercent = 50;
+
+constexpr Duration kConnectTimeout = 1s;
+
+void set_limits(v3::Cluster& cluster) {
+  auto& limits = *cluster.mutable_circuit_breakers()->add_thresholds();
+  limits.mutable_max_connections()->set_value(kConnections);
+  limits.mutable_max_pending_requests()->set_value(kPendingRequests);
+  limits.mutable_max_requests()->set_value(kRequests);
+  auto& budget = *limits.mutable_retry_budget();
+  budget.mutable_budget_percent()->set_value(kRetryPercent);
+  budget.mutable_min_retry_concurrency()->set_value(kRetryMinimum);
+}
+
+void set_outlier_detection(v3::Cluster& cluster) {
+  v3::OutlierDetection& outliers = *cluster.mutable_outlier_detection();
+  outliers.mutable_consecutive_gateway_failure()->set_value(kFailuresInARow);
+  outliers.mutable_enforcing_consecutive_gateway_failure()->set_value(100);
+  outliers.mutable_enforcing_consecutive_5xx()->set_value(0);
+  outliers.mutable_enforcing_success_rate()->set_value(0);
+  set_duration(kFirstEjection, *outliers.mutable_base_ejection_time());
+  set_duration(kLongestEjection, *outliers.mutable_max_ejection_time());
+  outliers.mutable_max_ejection_percent()->set_value(kMostEjectedPercent);
+}
+
+void set_protocol(bool http2, v3::Cluster& cluster) {
+  HttpProtocolOptions options;
+  if (http2) {
+    options.mutable_explicit_http_config()->mutable_http2_protocol_options();
+  } else {
+    options.mutable_explicit_http_config()->mutable_http_protocol_options();
+  }
+  pack(options, (*cluster.mutable_typed_extension_protocol_options())[kHttpOptions]);
+}
+
+std::string inbound_cluster(const NodePort& port, std::string_view name) {
+  v3::Cluster cluster;
+  cluster.set_name(std::string(name));
+  cluster.set_type(v3::Cluster::STATIC);
+  set_duration(kConnectTimeout, *cluster.mutable_connect_timeout());
+  cluster.set_lb_policy(v3::Cluster::LEAST_REQUEST);
+  set_limits(cluster);
+  set_protocol(port.app_protocol == model::AppProtocol::h2c ||
+                   port.app_protocol == model::AppProtocol::grpc,
+               cluster);
+  auto& assignment = *cluster.mutable_load_assignment();
+  assignment.set_cluster_name(std::string(name));
+  auto& socket = *assignment.add_endpoints()->add_lb_endpoints()->mutable_endpoint()
+                      ->mutable_address()->mutable_socket_address();
+  socket.set_address("127.0.0.1");
+  socket.set_port_value(port.port);
+  return to_bytes(cluster);
+}
+
+}  // namespace
+
+std::optional<std::string> build_cluster(Scene& scene, std::string_view name) {
+  for (const NodePort& port : scene.node.ports) {
+    if (inbound_cluster_name(port.port) == name) return inbound_cluster(port, name);
+  }
+  const auto parsed = parse_cluster_name(name, scene.mesh);
+  if (!parsed) return std::nullopt;
+  model::DocumentPtr service;
+  if (scene.find_port(*parsed, service) == nullptr) return std::nullopt;
+  v3::Cluster cluster;
+  cluster.set_name(std::string(name));
+  cluster.set_type(v3::Cluster::EDS);
+  use_ads(*cluster.mutable_eds_cluster_config()->mutable_eds_config());
+  set_duration(kConnectTimeout, *cluster.mutable_connect_timeout());
+  cluster.set_lb_policy(v3::Cluster::LEAST_REQUEST);
+  set_limits(cluster);
+  set_outlier_detection(cluster);
+  set_protocol(true, cluster);
+  build_client_tls(model::spiffe_id(scene.mesh.trust_domain, parsed->namespace_name,
+                                    model::account_of(*service)),
+                   *cluster.mutable_transport_socket());
+  return to_bytes(cluster);
+}
+
+}  // namespace tulle::build

@@ -1,0 +1,41 @@
+// The names of pushed resources, and what they mean. Pure.
+//
+// A Service port is called `<port>|<svc>.<ns>` as a route table and
+// `outbound|<port>||<svc>.<ns>.svc.<cluster domain>` as a cluster and its endpoints; a destination
+// `<host>:<port>` is what a sidecar asks for when its application calls that host. Names come from
+// the other side of a connection: what does not parse names nothing.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "control-plane/build/mesh.hpp"
+
+namespace tulle::build {
+
+struct ServicePortName {
+  std::string namespace_name;
+  std::string service;
+  uint16_t port = 0;
+  friend bool operator==(const ServicePortName&, const ServicePortName&) = default;
+};
+
+std::string route_name(const ServicePortName& name);
+std::optional<ServicePortName> parse_route_name(std::string_view text);
+
+std::string cluster_name(const ServicePortName& name, const Mesh& mesh);
+std::optional<ServicePortName> parse_cluster_name(std::string_view text, const Mesh& mesh);
+
+// As a caller in that namespace spells it. Nothing: no Service could be meant.
+std::optional<ServicePortName> parse_destination(std::string_view text,
+                                                 std::string_view caller_namespace,
+                                                 const Mesh& mesh);
+
+// The node's own.
+inline constexpr std::string_view kOutboundListener = "outbound";
+std::string inbound_listener_name(uint16_t port);  // "inbound|8080"
+std::string inbound_cluster_name(uint16_t port);   // "inbound|8080||"
+
+}  // namespace tulle::build
