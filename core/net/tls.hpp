@@ -49,11 +49,16 @@ struct TlsOptions {
 
 class TlsContext {
  public:
-  // `require_client` : without a verified certificate the handshake fails.
+  // `require_client` : without a verified certificate the handshake fails. Otherwise, with a CA
+  // bundle, a certificate is asked for and may be absent; one that is presented must verify.
   static Result<std::shared_ptr<const TlsContext>> server(const TlsOptions& options, bool require_client);
   // `server_name`: sent as SNI; also verified as DNS name when peer_sans is empty.
   static Result<std::shared_ptr<const TlsContext>> client(const TlsOptions& options,
                                                           std::string server_name);
+  // The same in every respect but for whom it expects (TlsOptions::peer_sans, and the server name
+  // of a client). Costs next to nothing: what is expensive to make and to hold is shared.
+  virtual Result<std::shared_ptr<const TlsContext>> with_peer(std::vector<SanMatcher> peer_sans,
+                                                              std::string server_name) const = 0;
   virtual ~TlsContext() = default;
   virtual int64_t certificate_not_after() const = 0;   // Unix seconds; 0 when there is none
   virtual const std::string& own_spiffe_id() const = 0;

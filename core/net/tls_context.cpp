@@ -31,8 +31,8 @@ Error refused(const TlsOptions& options, const std::string& what) {
                what + where + ": " + take_openssl_reason("OpenSSL gives no reason")};
 }
 
-Error invalid(const TlsOptions& options, const std::string& what) {
-  const std::string where = options.origin.empty() ? "" : " (" + options.origin + ")";
+Error invalid(const std::string& origin, const std::string& what) {
+  const std::string where = origin.empty() ? "" : " (" + origin + ")";
   return Error{Code::invalid_config, Origin::local, what + where};
 }
 
@@ -54,18 +54,18 @@ std::string protocols_in_words(const unsigned char* list, unsigned size) {
 
 // What OpenSSL calls back. A struct so that it can see the context's members.
 struct ContextCallbacks {
-  static int verify(X509_STORE_CTX* chain, void* argument) {
-    const auto& context = *static_cast<const OpenSslContext*>(argument);
+  static int verify(X509_STORE_CTX* chain, void*) {
     auto* session =
         static_cast<SSL*>(X509_STORE_CTX_get_ex_data(chain, SSL_get_ex_data_X509_STORE_CTX_idx()));
     auto* verdict = static_cast<TlsVerdict*>(SSL_get_app_data(session));
-    return context.expectation_.judge(*chain, *verdict) ? 1 : 0;
+    return verdict->context->expectation_.judge(*chain, *verdict) ? 1 : 0;
   }
 
   // Our order of preference decides. A client without the extension never comes here.
   static int choose_protocol(SSL* session, const unsigned char** out, unsigned char* out_size,
-                             const unsigned char* offered, unsigned offered_size, void* argument) {
-    const auto& context = *static_cast<const OpenSslContext*>(argument);
+                             const unsigned char* offered, unsigned offered_size, void*) {
+    auto* verdict = static_cast<TlsVerdict*>(SSL_get_app_data(session));
+    const OpenSslContext& context = *verdict->context;
     const auto* ours = reinterpret_cast<const unsigned char*>(context.protocols_wire_.data());
     unsigned char* chosen = nullptr;
     const int found = SSL_select_next_proto(&chosen, out_size, ours,
@@ -75,7 +75,6 @@ struct ContextCallbacks {
       *out = chosen;
       return SSL_TLSEXT_ERR_OK;
     }
-    auto* verdict = static_cast<TlsVerdict*>(SSL_get_app_data(session));
     verdict->refusal = Error{Code::tls_failed, context.peer(),
                              "no application protocol in common: peer offers " +
                                  protocols_in_words(offered, offered_size) + "; we have " +
@@ -129,7 +128,7 @@ Result<void> OpenSslContext::set_certificate(const TlsOptions& options) {
   if (options.certificate_pem.empty() && options.key_pem.empty()) {
     if (role_ == Role::client)
       return {};
-    return invalid(options, "a TLS server needs a certificate");
+    return invalid(options.origin, "a TLS server needs a certificate");
   }
   auto chain = parse_certificates(options.certificate_pem, "certificate", options.origin);
   if (!chain)
@@ -160,14 +159,11 @@ Result<void> OpenSslContext::set_certificate(const TlsOptions& options) {
 Result<void> OpenSslContext::set_trust(const TlsOptions& options, bool require_client) {
   SSL_CTX* context = context_.get();
   if (options.trust_pem.empty()) {
-    if (require_client || !options.peer_sans.empty()) {
-      return invalid(options, "peers cannot be verified without a CA bundle");
+    if (require_client) {
+      return invalid(options.origin, "peers cannot be verified without a CA bundle");
     }
     SSL_CTX_set_verify(context, SSL_VERIFY_NONE, nullptr);
     return {};
-  }
-  if (role_ == Role::client && options.peer_sans.empty() && expectation_.server_name.empty()) {
-    return invalid(options, "neither a server name nor peer names say whom to expect");
   }
   auto trusted = parse_certificates(options.trust_pem, "CA bundle", options.origin);
   if (!trusted)
@@ -177,17 +173,16 @@ Result<void> OpenSslContext::set_trust(const TlsOptions& options, bool require_c
     if (X509_STORE_add_cert(store, anchor.get()) != 1)
       return refused(options, "CA bundle");
   }
-  expectation_.sans = options.peer_sans;
   const int required = require_client ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0;
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER | required, nullptr);
-  SSL_CTX_set_cert_verify_callback(context, ContextCallbacks::verify, this);
+  SSL_CTX_set_cert_verify_callback(context, ContextCallbacks::verify, nullptr);
   return {};
 }
 
 Result<void> OpenSslContext::set_protocols(const TlsOptions& options) {
   for (const std::string& protocol : options.alpn) {
     if (protocol.empty() || protocol.size() > 255) {
-      return invalid(options, "an ALPN name has 1 to 255 bytes");
+      return invalid(options.origin, "an ALPN name has 1 to 255 bytes");
     }
     protocols_wire_ += static_cast<char>(protocol.size());
     protocols_wire_ += protocol;
@@ -197,7 +192,7 @@ Result<void> OpenSslContext::set_protocols(const TlsOptions& options) {
     return {};
   SSL_CTX* context = context_.get();
   if (role_ == Role::server) {
-    SSL_CTX_set_alpn_select_cb(context, ContextCallbacks::choose_protocol, this);
+    SSL_CTX_set_alpn_select_cb(context, ContextCallbacks::choose_protocol, nullptr);
     return {};
   }
   const auto* wire = reinterpret_cast<const unsigned char*>(protocols_wire_.data());
@@ -205,6 +200,34 @@ Result<void> OpenSslContext::set_protocols(const TlsOptions& options) {
     return refused(options, "ALPN");
   }
   return {};
+}
+
+Result<void> OpenSslContext::set_peer(std::vector<SanMatcher> peer_sans, std::string server_name) {
+  if (server_name.ends_with('.'))
+    server_name.pop_back();
+  if (server_name.size() > 253 || server_name.find('\0') != std::string::npos) {
+    return invalid(origin_, "the server name is no host name");
+  }
+  if (!verifies_ && !peer_sans.empty()) {
+    return invalid(origin_, "peers cannot be verified without a CA bundle");
+  }
+  if (verifies_ && role_ == Role::client && peer_sans.empty() && server_name.empty()) {
+    return invalid(origin_, "neither a server name nor peer names say whom to expect");
+  }
+  const bool is_ip_address = Address::parse(server_name, 0).has_value();
+  sni_ = is_ip_address ? "" : server_name;
+  expectation_.peer = peer();
+  expectation_.sans = std::move(peer_sans);
+  expectation_.server_name = std::move(server_name);
+  return {};
+}
+
+Result<std::shared_ptr<const TlsContext>> OpenSslContext::with_peer(
+    std::vector<SanMatcher> peer_sans, std::string server_name) const {
+  std::shared_ptr<OpenSslContext> made(new OpenSslContext(*this));
+  if (auto done = made->set_peer(std::move(peer_sans), std::move(server_name)); !done)
+    return done.error();
+  return std::shared_ptr<const TlsContext>(std::move(made));
 }
 
 bool OpenSslContext::offers(ByteView protocol) const {
@@ -222,28 +245,23 @@ Result<std::shared_ptr<const TlsContext>> OpenSslContext::make(const TlsOptions&
                                                                bool require_client,
                                                                std::string server_name) {
   ERR_clear_error();
-  if (server_name.ends_with('.'))
-    server_name.pop_back();
-  if (server_name.size() > 253 || server_name.find('\0') != std::string::npos) {
-    return invalid(options, "the server name is no host name");
-  }
   std::shared_ptr<OpenSslContext> made(new OpenSslContext());
-  made->context_.reset(
-      SSL_CTX_new(role == Role::server ? TLS_server_method() : TLS_client_method()));
+  made->context_ = std::shared_ptr<ssl_ctx_st>(
+      SSL_CTX_new(role == Role::server ? TLS_server_method() : TLS_client_method()), FreeContext());
   if (made->context_ == nullptr)
     return refused(options, "TLS context");
   made->role_ = role;
   made->expectation_.peer = made->peer();
-  const bool is_ip_address = Address::parse(server_name, 0).has_value();
-  if (!is_ip_address)
-    made->sni_ = server_name;
-  made->expectation_.server_name = std::move(server_name);
+  made->verifies_ = !options.trust_pem.empty();
+  made->origin_ = options.origin;
   for (auto step : {&OpenSslContext::set_defaults, &OpenSslContext::set_certificate,
                     &OpenSslContext::set_protocols}) {
     if (auto done = (made.get()->*step)(options); !done)
       return done.error();
   }
   if (auto done = made->set_trust(options, require_client); !done)
+    return done.error();
+  if (auto done = made->set_peer(options.peer_sans, std::move(server_name)); !done)
     return done.error();
   return std::shared_ptr<const TlsContext>(std::move(made));
 }
@@ -255,6 +273,7 @@ SessionPointer OpenSslContext::open(TlsWire& wire, TlsVerdict& verdict) const {
     return nullptr;
   BIO* bio = make_wire_bio(wire);
   SSL_set_bio(session.get(), bio, bio);
+  verdict.context = this;
   SSL_set_app_data(session.get(), &verdict);
   if (is_server()) {
     SSL_set_accept_state(session.get());

@@ -1,6 +1,8 @@
 // OpenSslContext: the one implementation of TlsContext, an SSL_CTX with everything set once.
 //
-// Owns: the SSL_CTX, the expectation about peers and the protocol list. Immutable, any thread.
+// Owns: the expectation about peers, and, together with those made from it by with_peer(), the
+// SSL_CTX and the protocol list. An SSL_CTX knows nothing of peers: its callbacks find the context
+// through the SSL. Immutable, any thread.
 #pragma once
 
 #include <memory>
@@ -36,6 +38,9 @@ class OpenSslContext final : public TlsContext {
   int64_t certificate_not_after() const override { return not_after_; }
   const std::string& own_spiffe_id() const override { return spiffe_id_; }
 
+  Result<std::shared_ptr<const TlsContext>> with_peer(std::vector<SanMatcher> peer_sans,
+                                                      std::string server_name) const override;
+
   bool is_server() const { return role_ == Role::server; }
   Origin peer() const { return is_server() ? Origin::downstream : Origin::upstream; }
   bool offers(ByteView protocol) const;  // true for none at all as well
@@ -45,13 +50,17 @@ class OpenSslContext final : public TlsContext {
 
  private:
   OpenSslContext() = default;
+  OpenSslContext(const OpenSslContext&) = default;
+  Result<void> set_peer(std::vector<SanMatcher> peer_sans, std::string server_name);
   Result<void> set_defaults(const TlsOptions& options);
   Result<void> set_certificate(const TlsOptions& options);
   Result<void> set_trust(const TlsOptions& options, bool require_client);
   Result<void> set_protocols(const TlsOptions& options);
 
-  std::unique_ptr<ssl_ctx_st, FreeContext> context_;
+  std::shared_ptr<ssl_ctx_st> context_;
   Role role_ = Role::server;
+  bool verifies_ = false;       // there is a CA bundle
+  std::string origin_;
   PeerExpectation expectation_;
   std::string sni_;             // empty: none is sent (an IP address must not be)
   std::string protocols_wire_;  // ALPN list in wire form

@@ -91,6 +91,62 @@ TEST(TlsContext, FailsClosed) {
   EXPECT_FALSE(TlsContext::client(client, std::string(300, 'a')).has_value());
 }
 
+// Contexts that differ in whom they expect share one SSL_CTX and judge each for themselves.
+TEST(TlsContext, AnotherPeerSharesEverythingElse) {
+  const std::shared_ptr<const TlsContext> first = *TlsContext::client(client_options(), "");
+  const auto second = first->with_peer({uri_is("spiffe://mesh.test/ns/default/sa/other")}, "");
+  ASSERT_TRUE(second);
+  EXPECT_EQ((*second)->certificate_not_after(), first->certificate_not_after());
+  EXPECT_EQ((*second)->own_spiffe_id(), first->own_spiffe_id());
+  EXPECT_FALSE(first->with_peer({}, "")) << "nobody to expect";
+  EXPECT_FALSE(first->with_peer({}, std::string(300, 'a')));
+  const auto again = (*second)->with_peer({uri_is(kServerId)}, "");
+
+  for (const auto& [context, error] :
+       {std::pair{first, ""}, std::pair{*second, "expected spiffe://mesh.test/ns/default/sa/other"},
+        std::pair{*again, ""}}) {
+    TlsPair pair;
+    auto [near, far] = MemoryStream::pair(pair.loop);
+    Recorder client;
+    Recorder server;
+    client.own(make_tls_stream(pair.loop, std::move(near), context));
+    server.own(make_tls_stream(pair.loop, std::move(far),
+                               *TlsContext::server(server_options(), true)));
+    pair.settle();
+    EXPECT_EQ(client.opened, *error == '\0') << client.detail();
+    EXPECT_THAT(client.detail(), HasSubstr(error));
+  }
+}
+
+// A port that takes a join token instead of a certificate: none is fine, a bad one is not.
+TEST(TlsContext, AsksForACertificateWithoutInsistingOnIt) {
+  TlsOptions server = server_options();
+  server.peer_sans = {{SanMatcher::Type::uri, SanMatcher::Kind::prefix, "spiffe://mesh.test/"}};
+  TlsOptions anonymous = client_options();
+  anonymous.certificate_pem.clear();
+  anonymous.key_pem.clear();
+  TlsPair without(anonymous, server, false);
+  without.open();
+  EXPECT_EQ(without.server.stream->peer_identity(), nullptr);
+  TlsPair with(client_options(), server, false);
+  with.open();
+  ASSERT_NE(with.server.stream->peer_identity(), nullptr);
+  EXPECT_EQ(with.server.stream->peer_identity()->spiffe_id, kClientId);
+
+  for (const IssuedCertificate& bad :
+       {other_ca().issue_spiffe(kClientId), test_ca().issue_expired(kClientId),
+        test_ca().issue_spiffe("spiffe://other.test/ns/default/sa/client"),
+        test_ca().issue_dns("client")}) {
+    TlsOptions wrong = client_options();
+    wrong.certificate_pem = bad.certificate_pem;
+    wrong.key_pem = bad.key_pem;
+    TlsPair refused(wrong, server, false);
+    refused.settle();
+    EXPECT_FALSE(refused.server.opened);
+    EXPECT_NE(refused.server.detail(), "");
+  }
+}
+
 TEST(TlsContext, OtherCipherSuites) {
   TlsOptions options = server_options();
   options.cipher_suites = "TLS_CHACHA20_POLY1305_SHA256";

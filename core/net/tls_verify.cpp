@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "core/base/clock.hpp"
 #include "core/net/tls_certificate.hpp"
 #include "core/net/tls_words.hpp"
 
@@ -126,6 +127,8 @@ std::string chain_fault(x509_store_ctx_st& chain) {
 }  // namespace
 
 bool PeerExpectation::judge(x509_store_ctx_st& chain, TlsVerdict& verdict) const {
+  // One clock for everything that has to do with validity.
+  X509_VERIFY_PARAM_set_time(X509_STORE_CTX_get0_param(&chain), wall_now().us / 1'000'000);
   if (X509_verify_cert(&chain) != 1) {
     if (X509_STORE_CTX_get_error(&chain) == X509_V_OK) {
       X509_STORE_CTX_set_error(&chain, X509_V_ERR_UNSPECIFIED);

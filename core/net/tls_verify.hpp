@@ -16,8 +16,11 @@ struct x509_store_ctx_st;
 
 namespace tulle {
 
+class OpenSslContext;
+
 // Filled while OpenSSL works on one connection; the SSL points to it.
 struct TlsVerdict {
+  const OpenSslContext* context = nullptr;  // in whose name: an SSL_CTX may serve several
   std::optional<Error> refusal;            // better words than OpenSSL's, when we have them
   std::unique_ptr<PeerIdentity> identity;  // only of a verified peer
 };
