@@ -27,7 +27,9 @@ void keep_tls(CompileContext&, const Record<routing::RouteTable>&) {}
 
 template <class Node>
 void keep_tls(CompileContext& context, const Record<Node>& record) {
-  if (record.tls) context.cache().tls.emplace(*record.tls, record.node->tls);
+  if (!record.tls) return;
+  context.cache().tls.emplace(record.tls->whole, record.node->tls);
+  context.cache().shared_tls.emplace(record.tls->shared, record.node->tls);
 }
 
 // Compiles every resource of a type, or takes over the previous node where nothing has changed.

@@ -27,13 +27,19 @@ struct Dependency {
   xds::ContentHash hash;
 };
 
+// Under what a node's TLS context can be found again.
+struct TlsKeys {
+  xds::ContentHash whole;
+  xds::ContentHash shared;  // of all but the expected peer: such contexts share what is expensive
+};
+
 // A compiled node and what it was made of. Kept in the snapshot for the next run.
 template <class Node>
 struct Record {
   xds::ContentHash own;                // of the resource's bytes
   std::vector<Dependency> uses;
   xds::ContentHash hash;               // of both
-  std::optional<xds::ContentHash> tls; // under which the node's TLS context can be found
+  std::optional<TlsKeys> tls;
   std::shared_ptr<const Node> node;
 };
 template <class Node>
@@ -44,6 +50,7 @@ struct CompileCache {
   Records<routing::RouteTable> tables;  // of RouteConfiguration resources
   Records<ClusterConfig> clusters;
   std::map<xds::ContentHash, std::shared_ptr<const TlsContext>> tls;
+  std::map<xds::ContentHash, std::shared_ptr<const TlsContext>> shared_tls;  // any one of those
 };
 
 class CompileContext {
@@ -90,10 +97,12 @@ class CompileContext {
  private:
   xds::ContentHash current(Dependency::Kind kind, std::string_view name);
   void record(Dependency::Kind kind, std::string_view name);
-  Result<std::shared_ptr<const TlsContext>> tls(const xds::ContentHash& hash,
-                                                const TlsOptions& options, bool server,
+  Result<std::shared_ptr<const TlsContext>> tls(const TlsOptions& options, bool server,
                                                 bool require_client,
                                                 const std::string& server_name);
+  std::shared_ptr<const TlsContext> known_tls(
+      std::map<xds::ContentHash, std::shared_ptr<const TlsContext>> CompileCache::* kind,
+      const xds::ContentHash& hash);
 
   const xds::ResourceSet& resources_;
   const Materials& materials_;
@@ -105,7 +114,7 @@ class CompileContext {
   std::map<std::string, xds::ContentHash, std::less<>> file_hashes_;
   std::optional<xds::ContentHash> identity_hash_;
   std::map<std::pair<Dependency::Kind, std::string>, xds::ContentHash> uses_;
-  std::optional<xds::ContentHash> tls_used_;
+  std::optional<TlsKeys> tls_used_;
 };
 
 }  // namespace tulle::config
