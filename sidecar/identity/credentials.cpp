@@ -202,7 +202,7 @@ Result<void> Credentials::ask() {
   call.message = xds::encode(request);
   call.timeout = kAnswerWithin;
   call.max_message = kLargestAnswer;
-  call_ = std::make_unique<GrpcCall>(loop_, *pool_, std::move(call), *this);
+  call_ = std::make_unique<GrpcCall>(loop_, *pool_, std::move(call), task());
   return {};
 }
 

@@ -65,6 +65,7 @@ class Credentials final : private Task {
   enum class Way : uint8_t { join, renew };
 
   void run() override;
+  Task& task() { return *this; }
   void load();
   void begin();
   Result<void> ask();
