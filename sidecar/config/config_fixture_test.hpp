@@ -2,7 +2,6 @@
 // place, and materials with an identity made on the fly.
 #pragma once
 
-#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -11,11 +10,12 @@
 #include "sidecar/config/bootstrap.hpp"
 #include "sidecar/config/compile.hpp"
 #include "tests/support/certificates.hpp"
+#include "tests/support/source_tree.hpp"
 
 namespace tulle::config::testing {
 
 inline std::string example_text() {
-  std::ifstream file(std::filesystem::path(__FILE__).parent_path() / "testdata/mesh.json");
+  std::ifstream file(tulle::testing::source_tree() / "sidecar/config/testdata/mesh.json");
   std::ostringstream text;
   text << file.rdbuf();
   return text.str();

@@ -8,8 +8,7 @@ namespace {
 
 // The fenced JSON blocks of the document, in order.
 std::vector<nlohmann::json> examples() {
-  const auto root = std::filesystem::path(__FILE__).parent_path().parent_path().parent_path();
-  std::ifstream file(root / "docs/configuration.md");
+  std::ifstream file(tulle::testing::source_tree() / "docs/configuration.md");
   std::vector<nlohmann::json> found;
   std::string block;
   bool inside = false;
