@@ -31,8 +31,15 @@ std::string quoted(ResourceType type, std::string_view name) {
 void ClientSession::want(ResourceType type, Names names) {
   State& state = state_of(type);
   if (state.wanted == names) return;
-  for (const std::string& name : state.wanted) {
-    if (names.contains(name)) continue;
+  // What was named and is no longer, and without "*" everything that is not named.
+  Names dropped = state.wanted;
+  if (state.wanted.contains(kWildcard)) {
+    for (const auto& [name, resource] : resources_.all(type)) dropped.insert(name);
+  }
+  const bool keeps_rest = names.contains(kWildcard);
+  for (const std::string& name : dropped) {
+    if (names.contains(name) || (keeps_rest && !state.wanted.contains(name))) continue;
+    if (state.begun) state.forgotten.insert(name);
     if (resources_.find(type, name) != nullptr) ++changes_;
     resources_.remove(type, name);
     state.replaced.erase(name);
@@ -51,6 +58,7 @@ void ClientSession::begin_stream() {
   for (State& state : states_) {
     state.begun = false;
     state.nonce.clear();
+    state.forgotten.clear();
     state.rejection.clear();
     state.due_at = {};
     state.request_due = !state.wanted.empty();
@@ -201,8 +209,10 @@ std::optional<std::string> ClientSession::next_request(Instant now) {
   for (const ResourceType type : kSendOrder) {
     State& state = state_of(type);
     if (!state.request_due || state.undecided || state.due_at > now) continue;
-    state.request_due = false;
-    if (!state.begun && state.wanted.empty()) continue;
+    if (!state.begun && state.wanted.empty()) {
+      state.request_due = false;
+      continue;
+    }
     return request_for(type, state);
   }
   return std::nullopt;
@@ -212,7 +222,17 @@ std::string ClientSession::request_for(ResourceType type, State& state) {
   DiscoveryRequest request;
   if (!std::exchange(node_sent_, true)) request.node = node_;
   request.version_info = state.accepted_version;
-  request.resource_names.assign(state.wanted.begin(), state.wanted.end());
+  // What was forgotten and is wanted again has to be told again: the server must hear of both.
+  bool again = false;
+  for (const std::string& name : state.wanted) {
+    if (state.forgotten.contains(name)) {
+      again = true;
+    } else {
+      request.resource_names.push_back(name);
+    }
+  }
+  state.forgotten.clear();
+  state.request_due = again;
   request.type_url = type_url(type);
   request.response_nonce = state.nonce;
   if (!state.rejection.empty() && !state.nonce.empty()) {

@@ -91,6 +91,7 @@ class ClientSession {
     // Of this stream.
     bool begun = false;              // something has been asked for
     bool request_due = false;
+    Names forgotten;                 // dropped since the last request
     std::string nonce;               // the last one received
     // Of the response that waits for its verdict.
     bool undecided = false;

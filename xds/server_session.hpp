@@ -115,7 +115,7 @@ class ServerSession {
   static void append_all(const ResourceSet::Named& resources, std::string& response);
   void append_changes(State& state, std::string& response) const;
 
-  const Options options_;
+  Options options_;
   std::optional<Node> node_;
   std::array<State, kResourceTypes.size()> states_;
   std::optional<ResourceType> new_rejection_;
