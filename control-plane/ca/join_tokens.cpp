@@ -78,6 +78,10 @@ Result<JoinTokens::Created> JoinTokens::create(const std::string& namespace_name
     return Error{Code::bad_request, Origin::downstream,
                  "a token is for a namespace and a service, both DNS labels"};
   }
+  if (namespace_name == "tulle-system") {
+    return Error{Code::bad_request, Origin::downstream,
+                 "namespace tulle-system is the control plane's own: nobody joins it"};
+  }
   if (lifetime_seconds < 1 || lifetime_seconds > kLongestLife) {
     return Error{Code::bad_request, Origin::downstream, "a token lives 1 second to 30 days"};
   }
