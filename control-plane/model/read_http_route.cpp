@@ -207,20 +207,12 @@ Retry read_retry(const json& value, const Place& place) {
 }
 
 // What a path modifier needs of the rule's matches.
-void check_modifier(const HttpRule& rule, const std::optional<PathModifier>& modifier, bool rewrite,
+void check_modifier(const HttpRule& rule, const std::optional<PathModifier>& modifier,
                     const Place& place) {
-  if (!modifier) return;
-  const auto all = [&](PathMatch::Type type) {
-    return std::ranges::all_of(rule.matches,
-                               [&](const HttpMatch& match) { return match.path.type == type; });
-  };
-  if (modifier->type == PathModifier::Type::prefix) {
-    if (rule.matches.size() != 1 || !all(PathMatch::Type::prefix)) {
-      place.invalid("ReplacePrefixMatch needs exactly one match, a PathPrefix, in the rule");
-    }
-  } else if (rewrite && !all(PathMatch::Type::exact)) {
-    place.unsupported("ReplaceFullPath of other than Exact paths is not supported yet");
-  }
+  if (!modifier || modifier->type != PathModifier::Type::prefix) return;
+  const bool fits =
+      rule.matches.size() == 1 && rule.matches.front().path.type == PathMatch::Type::prefix;
+  if (!fits) place.invalid("ReplacePrefixMatch needs exactly one match, a PathPrefix, in the rule");
 }
 
 void check_filters(const HttpRule& rule, const Place& place) {
@@ -229,9 +221,9 @@ void check_filters(const HttpRule& rule, const Place& place) {
     if (!rule.backend_refs.empty()) {
       place.field("backendRefs").invalid("a rule that redirects must not have backends");
     }
-    check_modifier(rule, rule.filters.redirect->path, false, filters);
+    check_modifier(rule, rule.filters.redirect->path, filters);
   }
-  if (rule.filters.rewrite) check_modifier(rule, rule.filters.rewrite->path, true, filters);
+  if (rule.filters.rewrite) check_modifier(rule, rule.filters.rewrite->path, filters);
 }
 
 void read_backends(Object& object, HttpRule& rule, const std::string& own_namespace) {
