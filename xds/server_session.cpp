@@ -26,6 +26,21 @@ std::string version_of(const ResourceSet::Named& resources) {
   return builder.finish().hex();
 }
 
+// In any order, and to be taken back: the sum over names and contents.
+ContentHash part_of(const std::string& name, const Resource& resource) {
+  return HashBuilder().add(name).add(resource.hash).finish();
+}
+
+void add(ContentHash& sum, const ContentHash& part) {
+  sum.high += part.high;
+  sum.low += part.low;
+}
+
+void take(ContentHash& sum, const ContentHash& part) {
+  sum.high -= part.high;
+  sum.low -= part.low;
+}
+
 template <class Container>
 void keep_wanted(Container& named, const Subscription& wants) {
   std::erase_if(named, [&](const auto& entry) { return !wants.wants(entry.first); });
@@ -59,7 +74,10 @@ Result<void> ServerSession::receive(std::string_view message, Instant now) {
   Result<Subscription::Change> change = state.wants.replace(request.resource_names);
   if (!change) return change.error();
   const bool more = change->first || change->wildcard_added || !change->added.empty();
-  if (change->removed) forget_unwanted(state);
+  if (change->removed) {
+    forget_unwanted(state);
+    if (!whole_set(*type)) recount(state);
+  }
   if (!more) return {};
   state.offer_due = true;
   state.offer_asked = false;
@@ -116,6 +134,52 @@ void ServerSession::offer(ResourceType type, Offer offer) {
   std::erase_if(state.errors_sent, [&](const auto& entry) {
     return !state.offered.errors.contains(entry.first);
   });
+  recount(state);
+}
+
+void ServerSession::recount(State& state) {
+  state.sum = {};
+  state.unsent.clear();
+  for (const auto& [name, resource] : state.offered.resources) {
+    add(state.sum, part_of(name, *resource));
+    const auto sent = state.sent.find(name);
+    if (sent == state.sent.end() || !same(sent->second, resource)) state.unsent.insert(name);
+  }
+}
+
+void ServerSession::amend(ResourceType type, const std::string& name,
+                          std::shared_ptr<const Resource> resource, std::optional<Status> error) {
+  State& state = state_of(type);
+  if (!state.wants.begun() || !state.wants.wants(name)) return;
+  const bool whole = whole_set(type);
+  ResourceSet::Named& offered = state.offered.resources;
+  if (const auto former = offered.find(name); former != offered.end()) {
+    if (!whole) take(state.sum, part_of(name, *former->second));
+    offered.erase(former);
+  }
+  if (error) {
+    state.offered.errors.insert_or_assign(name, std::move(*error));
+  } else {
+    state.offered.errors.erase(name);
+    if (!whole) state.errors_sent.erase(name);
+  }
+  const auto sent = state.sent.find(name);
+  if (resource == nullptr) {
+    if (whole) return;
+    if (sent != state.sent.end()) state.sent.erase(sent);
+    state.unsent.erase(name);
+    return;
+  }
+  if (!whole) {
+    add(state.sum, part_of(name, *resource));
+    const bool told = sent != state.sent.end() && same(sent->second, resource);
+    if (told) {
+      state.unsent.erase(name);
+    } else {
+      state.unsent.insert(name);
+    }
+  }
+  offered.insert_or_assign(name, std::move(resource));
 }
 
 // Listeners and routes that have not arrived (or were refused) may still use clusters that are gone
@@ -134,7 +198,8 @@ bool ServerSession::differs(ResourceType type, const State& state) const {
   if (state.answer_due) return true;
   const ResourceSet::Named& offered = state.offered.resources;
   if (state.offered.errors != state.errors_sent) return true;
-  if (whole_set(type) && !keeps_removed(type)) return !same(offered, state.sent);
+  if (!whole_set(type)) return !state.unsent.empty();
+  if (!keeps_removed(type)) return !same(offered, state.sent);
   return std::ranges::any_of(offered, [&](const auto& entry) {
     const auto sent = state.sent.find(entry.first);
     return sent == state.sent.end() || !same(entry.second, sent->second);
@@ -173,7 +238,7 @@ std::string ServerSession::compose(ResourceType type, State& state) {
   ResourceSet::Named whole;
   if (whole_set(type)) whole = whole_of(type, state);
   DiscoveryResponse envelope;
-  envelope.version_info = version_of(whole_set(type) ? whole : state.offered.resources);
+  envelope.version_info = whole_set(type) ? version_of(whole) : state.sum.hex();
   envelope.type_url = type_url(type);
   envelope.nonce = std::to_string(++nonce_);
   envelope.control_plane = options_.control_plane;
@@ -206,14 +271,14 @@ void ServerSession::append_all(const ResourceSet::Named& resources, std::string&
 
 // What does not fit stays different and goes when this part has been answered.
 void ServerSession::append_changes(State& state, std::string& response) const {
-  bool any = false;
-  for (const auto& [name, resource] : state.offered.resources) {
-    const auto sent = state.sent.find(name);
-    if (sent != state.sent.end() && same(sent->second, resource)) continue;
+  for (bool any = false; !state.unsent.empty(); any = true) {
+    const auto first = state.unsent.begin();
+    const auto found = state.offered.resources.find(*first);
+    const std::shared_ptr<const Resource>& resource = found->second;
     if (any && response.size() + wire_size(*resource) > options_.cut_at) return;
     append_resource(response, *resource);
-    state.sent.insert_or_assign(name, resource);
-    any = true;
+    state.sent.insert_or_assign(found->first, resource);
+    state.unsent.erase(first);
   }
 }
 

@@ -16,6 +16,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -59,6 +60,10 @@ class ServerSession {
   // The complete present state of the type, for this node and subscription. Resources that the
   // subscription does not cover are left out of responses. Equal to what was sent: nothing happens.
   void offer(ResourceType type, Offer offer);
+  // One name of what was offered is something else now: a resource, or else an error (or neither).
+  // Costs that name, except for listeners and clusters, which are always told whole.
+  void amend(ResourceType type, const std::string& name, std::shared_ptr<const Resource> resource,
+             std::optional<Status> error);
 
   // The next message, if one is due. Call when the stream can take one: what is not asked for stays
   // replaceable.
@@ -95,6 +100,10 @@ class ServerSession {
     bool answer_due = false;        // even if the content is the same
     Offer offered;
     ResourceSet::Named sent;        // what the client has been told
+    // Not of whole sets: names whose offered form the client has not been told, and what the
+    // version is made of, so that neither has to be found by looking at everything.
+    std::set<std::string, std::less<>> unsent;
+    ContentHash sum;
     std::map<std::string, Status> errors_sent;
     std::string nonce;              // of the last response
     bool in_flight = false;
@@ -114,6 +123,7 @@ class ServerSession {
   ResourceSet::Named whole_of(ResourceType type, const State& state) const;
   static void append_all(const ResourceSet::Named& resources, std::string& response);
   void append_changes(State& state, std::string& response) const;
+  static void recount(State& state);
 
   Options options_;
   std::optional<Node> node_;

@@ -102,7 +102,7 @@ void Hub::shut_down() {
 
 Result<void> Hub::admit(Session& session) {
   if (shutting_down_) {
-    return Error{Code::overloaded, Origin::local, "the control plane is shutting down"};
+    return Error{Code::draining, Origin::local, "the control plane is shutting down"};
   }
   Usage& usage = by_identity_[session.identity()];
   if (usage.sessions >= options_.sessions_per_identity) {

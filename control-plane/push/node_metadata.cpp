@@ -33,8 +33,10 @@ class Reader {
     into_.node.outbound = address(text(json, "outbound"), "outbound");
     const auto weight = json.find("weight");
     if (weight != json.end()) {
-      if (weight->is_number_unsigned() && *weight <= 1'000'000) {
-        into_.workload.weight = weight->get<uint32_t>();
+      // Numbers of a protobuf Struct are doubles: 3.0.
+      const double value = weight->is_number() ? weight->get<double>() : -1;
+      if (value >= 0 && value <= 1'000'000) {
+        into_.workload.weight = static_cast<uint32_t>(value);
       } else {
         wrong("weight", "must be from 0 to 1000000");
       }
@@ -120,7 +122,6 @@ class Reader {
       wrong(prefix + "name", "is not a name");
     }
     const auto number = json.find("port");
-    // Numbers of a protobuf Struct are doubles: 8080.0.
     const double value = number != json.end() && number->is_number() ? number->get<double>() : 0;
     port.port = value >= 1 && value <= 65535 ? static_cast<uint16_t>(value) : uint16_t{0};
     if (port.port == 0 || port.port != value) {

@@ -169,6 +169,7 @@ void Registrar::begin_write(Lease& lease) {
     lease.write = store_.remove(lease.key, audit("remove", lease.key), this);
   }
   writing_.push_back(lease);
+  if (lease.write->done()) wake();  // refused at once
 }
 
 void Registrar::arm() {

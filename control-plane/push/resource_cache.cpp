@@ -42,6 +42,8 @@ Interest::~Interest() {
 
 ResourceType Interest::type() const { return entry_->type; }
 
+const std::string& Interest::name() const { return entry_->name; }
+
 bool Interest::fresh() const { return entry_->fresh; }
 
 const std::shared_ptr<const xds::Resource>& Interest::resource() {

@@ -47,11 +47,13 @@ class Interest : public ListNode<EntryTag>, public ListNode<ChangedTag> {
   Interest& operator=(const Interest&) = delete;
 
   ResourceType type() const;
+  const std::string& name() const;
   // False: resource() has to build.
   bool fresh() const;
   // Null: there is nothing of this name. Builds at most this one.
   const std::shared_ptr<const xds::Resource>& resource();
   bool changed() const { return ListNode<ChangedTag>::linked(); }
+  void unlist() { ListNode<ChangedTag>::unlink(); }
 
  private:
   friend class ResourceCache;

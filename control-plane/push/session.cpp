@@ -23,6 +23,14 @@ constexpr Duration kSlowReader = 30s;
 
 constexpr int kNotFound = static_cast<int>(GrpcCode::not_found);
 
+GrpcCode refusal_of(Code code) {
+  switch (code) {
+    case Code::overloaded: return GrpcCode::resource_exhausted;
+    case Code::draining: return GrpcCode::unavailable;
+    default: return GrpcCode::permission_denied;
+  }
+}
+
 // What a wildcard means to this node.
 std::vector<std::string> own_names(const build::Node& node, ResourceType type) {
   if (type == ResourceType::listener) return build::own_listeners(node);
@@ -110,9 +118,7 @@ bool Session::admit() {
   }
   node_ = std::move(*read);
   if (Result<void> admitted = hub_.admit(*this); !admitted) {
-    const bool full = admitted.error().code == Code::overloaded;
-    finish(full ? GrpcCode::resource_exhausted : GrpcCode::permission_denied,
-           admitted.error().detail);
+    finish(refusal_of(admitted.error().code), admitted.error().detail);
     return false;
   }
   known_to_hub_ = true;
@@ -144,7 +150,7 @@ void Session::note_rejections() {
 void Session::follow_subscriptions() {
   for (const ResourceType type : protocol_.take_changed_subscriptions()) {
     if (!follow(type)) return;
-    wanted(type).due = true;
+    wanted(type).answer_due = true;
   }
   for (const ResourceType type : xds::kSendOrder) drop_unwanted(type);
 }
@@ -162,7 +168,7 @@ void Session::drop_unwanted(ResourceType type) {
   if (dropped == 0) return;
   names_ -= dropped;
   hub_.want_less(*this, dropped);
-  all.due = true;
+  all.answer_due = true;
 }
 
 bool Session::follow(ResourceType type) {
@@ -208,41 +214,48 @@ void Session::push() {
 void Session::offer_due() {
   for (const ResourceType type : xds::kSendOrder) {
     Wanted& all = wanted(type);
-    if (!all.due) continue;
-    if (!build_changed(all)) return defer();
+    if (!all.due && !all.answer_due) continue;
+    if (!build_changed(type, all)) return defer();
     all.due = false;
-    offer(type, all);
+    if (std::exchange(all.answer_due, false)) offer(type, all);
   }
 }
 
-// False: the run's share of builds is used.
-bool Session::build_changed(Wanted& wanted) {
+// False: the run's share of builds is used. What has been built is offered name by name, unless
+// everything is going to be.
+bool Session::build_changed(ResourceType type, Wanted& wanted) {
   while (!wanted.changed.empty()) {
     Interest& interest = wanted.changed.front();
     if (!interest.fresh()) {
       if (builds_left_ == 0) return false;
       --builds_left_;
-      interest.resource();
     }
-    static_cast<ListNode<ChangedTag>&>(interest).unlink();
+    const std::shared_ptr<const xds::Resource>& resource = interest.resource();
+    interest.unlist();
+    if (wanted.answer_due) continue;
+    protocol_.amend(type, interest.name(), resource,
+                    resource == nullptr ? error_of(type, interest.name()) : std::nullopt);
   }
   return true;
 }
 
 void Session::offer(ResourceType type, Wanted& wanted) {
-  const xds::Subscription& subscription = protocol_.subscription(type);
   xds::Offer offer;
   for (auto& [name, interest] : wanted.interests) {
     if (const std::shared_ptr<const xds::Resource>& resource = interest.resource()) {
       offer.resources.emplace_hint(offer.resources.end(), name, resource);
-    } else if (subscription.names().contains(name)) {
-      offer.errors.emplace_hint(
-          offer.errors.end(), name,
-          xds::Status{kNotFound, "the mesh has no " + std::string(short_name(type)) + " \"" +
-                                     name + "\""});
+    } else if (std::optional<xds::Status> error = error_of(type, name)) {
+      offer.errors.emplace_hint(offer.errors.end(), name, std::move(*error));
     }
   }
   protocol_.offer(type, std::move(offer));
+}
+
+// Names that were asked for are answered; those of a wildcard just are not there.
+std::optional<xds::Status> Session::error_of(ResourceType type, const std::string& name) const {
+  if (!protocol_.subscription(type).names().contains(name)) return std::nullopt;
+  return xds::Status{kNotFound,
+                     "the mesh has no " + std::string(short_name(type)) + " \"" + name + "\""};
 }
 
 void Session::send() {

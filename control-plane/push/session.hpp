@@ -59,7 +59,8 @@ class Session final : public Task,
   struct Wanted {
     Interests interests;
     List<Interest, ChangedTag> changed;
-    bool due = false;  // changes are to go (or a subscription is to be answered)
+    bool due = false;         // changes are to go
+    bool answer_due = false;  // the subscription has changed: everything is offered anew
   };
 
   void run() override;
@@ -73,8 +74,9 @@ class Session final : public Task,
   void drop_unwanted(ResourceType type);
   bool add_interest(ResourceType type, const std::string& name);
   void offer_due();
-  bool build_changed(Wanted& wanted);
+  bool build_changed(ResourceType type, Wanted& wanted);
   void offer(ResourceType type, Wanted& wanted);
+  std::optional<xds::Status> error_of(ResourceType type, const std::string& name) const;
   void send();
   void watch_writing();
   void finish(GrpcCode code, std::string message);
