@@ -36,7 +36,9 @@ enum class Format : uint8_t { json, yaml };
 
 // One document. `status`, and the metadata that belongs to the store, may be there, so that what
 // was read from the API can be written back; only resourceVersion counts (optimistic concurrency).
-DocumentRead read_document(std::string_view text, Format format);
+// `default_namespace`: of a document that names none.
+DocumentRead read_document(std::string_view text, Format format,
+                           const std::string& default_namespace = "default");
 
 // What the store wrote itself (to_json()): as above, and source and node of a Workload as well.
 DocumentRead read_stored_document(std::string_view json);

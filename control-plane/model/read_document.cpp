@@ -49,7 +49,8 @@ StringMap read_annotations(Object& object) {
   return annotations;
 }
 
-Metadata read_metadata(const json& value, const Place& place, Kind kind) {
+Metadata read_metadata(const json& value, const Place& place, Kind kind,
+                       const std::string& default_namespace) {
   Object object(value, place);
   Metadata metadata;
   metadata.name = object.required_text("name");
@@ -62,7 +63,7 @@ Metadata read_metadata(const json& value, const Place& place, Kind kind) {
               : "is no DNS name: at most 253 of a-z, 0-9, '-' and '.', each part as a DNS label");
   }
   const std::string namespace_name = read_label_name(object, "namespace");
-  if (!namespace_name.empty()) metadata.namespace_name = namespace_name;
+  metadata.namespace_name = namespace_name.empty() ? default_namespace : namespace_name;
   metadata.labels = read_labels(object, "labels");
   metadata.annotations = read_annotations(object);
   metadata.generation = object.number("generation", 0, INT64_MAX).value_or(0);
@@ -98,7 +99,8 @@ std::optional<Kind> read_kind(Object& object) {
   return std::nullopt;
 }
 
-std::optional<Document> read_tree(const json& value, const Place& place, bool stored) {
+std::optional<Document> read_tree(const json& value, const Place& place, bool stored,
+                                  const std::string& default_namespace) {
   const size_t before = place.problem_count();
   Object object(value, place);
   if (!object.is_object()) return std::nullopt;
@@ -108,8 +110,8 @@ std::optional<Document> read_tree(const json& value, const Place& place, bool st
   object.object("status");  // ours; whatever it says is not read
   Document document;
   if (metadata != nullptr) {
-    document.metadata =
-        read_metadata(*metadata, object.place("metadata"), kind.value_or(Kind::workload));
+    document.metadata = read_metadata(*metadata, object.place("metadata"),
+                                      kind.value_or(Kind::workload), default_namespace);
   }
   const Place at = object.place("spec");
   if (kind && spec != nullptr) {
@@ -146,11 +148,14 @@ bool parse_one(std::string_view text, Format format, json& value, const Place& p
   return true;
 }
 
-DocumentRead read_one(std::string_view text, Format format, bool stored) {
+DocumentRead read_one(std::string_view text, Format format, bool stored,
+                      const std::string& default_namespace) {
   DocumentRead read;
   const Place place(read.problems, "");
   json value;
-  if (parse_one(text, format, value, place)) read.document = read_tree(value, place, stored);
+  if (parse_one(text, format, value, place)) {
+    read.document = read_tree(value, place, stored, default_namespace);
+  }
   return read;
 }
 
@@ -173,12 +178,13 @@ std::string title_of(const std::string& origin, size_t number, const json& value
 
 }  // namespace
 
-DocumentRead read_document(std::string_view text, Format format) {
-  return read_one(text, format, false);
+DocumentRead read_document(std::string_view text, Format format,
+                           const std::string& default_namespace) {
+  return read_one(text, format, false, default_namespace);
 }
 
 DocumentRead read_stored_document(std::string_view text) {
-  return read_one(text, Format::json, true);
+  return read_one(text, Format::json, true, "default");
 }
 
 DocumentsRead read_documents(std::string_view text, const std::string& origin) {
@@ -196,7 +202,7 @@ DocumentsRead read_documents(std::string_view text, const std::string& origin) {
   for (size_t i = 0; i < values.size(); ++i) {
     if (values[i].is_null()) continue;
     const Place place(read.problems, title_of(origin, i + 1, values[i]));
-    if (std::optional<Document> document = read_tree(values[i], place, false)) {
+    if (std::optional<Document> document = read_tree(values[i], place, false, "default")) {
       read.documents.push_back(std::move(*document));
     }
   }

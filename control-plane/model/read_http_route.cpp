@@ -210,9 +210,9 @@ Retry read_retry(const json& value, const Place& place) {
 void check_modifier(const HttpRule& rule, const std::optional<PathModifier>& modifier,
                     const Place& place) {
   if (!modifier || modifier->type != PathModifier::Type::prefix) return;
-  if (rule.matches.size() != 1 || rule.matches[0].path.type != PathMatch::Type::prefix) {
-    place.invalid("ReplacePrefixMatch needs exactly one match, a PathPrefix, in the rule");
-  }
+  const bool fits =
+      rule.matches.size() == 1 && rule.matches.front().path.type == PathMatch::Type::prefix;
+  if (!fits) place.invalid("ReplacePrefixMatch needs exactly one match, a PathPrefix, in the rule");
 }
 
 void check_filters(const HttpRule& rule, const Place& place) {

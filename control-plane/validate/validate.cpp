@@ -45,13 +45,7 @@ DocumentPtr find_service(const StoreView& view, const std::string& namespace_nam
   return nullptr;
 }
 
-void check_parent(const StoreView& view, const ParentRef& parent, const std::string& own_namespace,
-                  const Place& place) {
-  if (parent.namespace_name != own_namespace) {
-    place.field("namespace").unsupported(
-        "a route for a Service of another namespace is not supported yet");
-    return;
-  }
+void check_parent(const StoreView& view, const ParentRef& parent, const Place& place) {
   const DocumentPtr service = find_service(view, parent.namespace_name, parent.name, place);
   if (service == nullptr) return;
   const ServiceSpec& spec = service->service();
@@ -84,8 +78,7 @@ void check_route(const StoreView& view, const Document& route, const Place& plac
   const HttpRouteSpec& spec = route.http_route();
   const Place at = place.field("spec");
   for (size_t i = 0; i < spec.parent_refs.size(); ++i) {
-    check_parent(view, spec.parent_refs[i], route.metadata.namespace_name,
-                 at.field("parentRefs").at(i));
+    check_parent(view, spec.parent_refs[i], at.field("parentRefs").at(i));
   }
   for (size_t i = 0; i < spec.rules.size(); ++i) {
     const Place rule = at.field("rules").at(i);
