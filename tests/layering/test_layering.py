@@ -56,6 +56,7 @@ THIRD_PARTY = [
     ("yaml-cpp/*", ["control-plane/*", "cli/*"]),
     ("sqlite3.h", ["control-plane/store/*"]),
     ("CLI/*", ["cli/*", "sidecar/main.cpp", "control-plane/main.cpp"]),
+    ("httplib.h", ["examples/*"]),
     ("gtest/*", []),
     ("gmock/*", []),
     ("sanitizer/*", ["core/*"]),

@@ -1,0 +1,85 @@
+// What each command of `tulle` does once its arguments are read. One .cpp each.
+//
+// Results go to standard output, everything else to standard error. Functions return an exit code.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/api/access.hpp"
+
+namespace tulle::cli {
+
+// Documented in cli/README.md and in --help.
+enum ExitCode : int {
+  kDone = 0,
+  kFailed = 1,        // it was tried and did not succeed
+  kUsage = 2,         // wrong arguments, or a file with problems: nothing was tried
+  kUnreachable = 3,   // no mesh is up, or its control plane does not answer
+};
+
+enum class Format { table, json };
+
+struct UpOptions {
+  std::string file;
+  std::string name;             // empty: the file's
+  std::string state_directory;  // empty: .tulle beside the file
+  bool detach = false;
+  bool sidecar_logs = false;
+  bool check = false;           // only read the file, its policies and the commands
+};
+int up(const UpOptions& options);
+
+struct DownOptions {
+  std::string mesh;  // name, or the file it was started from; empty: the only one
+  bool now = false;  // kill at once
+};
+int down(const DownOptions& options);
+
+struct StatusOptions {
+  AccessOptions access;
+  Format format = Format::table;
+};
+int status(const StatusOptions& options);
+
+struct ApplyOptions {
+  AccessOptions access;
+  std::vector<std::string> files;
+  bool dry_run = false;
+  Format format = Format::table;
+};
+int apply(const ApplyOptions& options);
+
+struct GetOptions {
+  AccessOptions access;
+  std::string kind;
+  std::string name;        // empty: all
+  std::string namespace_name = "default";
+  bool all_namespaces = false;
+  Format format = Format::table;
+};
+int get(const GetOptions& options);
+
+struct DeleteOptions {
+  AccessOptions access;
+  std::string kind;
+  std::string name;
+  std::string namespace_name = "default";
+};
+int delete_document(const DeleteOptions& options);
+
+struct LogsOptions {
+  std::string mesh;
+  std::vector<std::string> of;  // services, groups or instances; empty: all services
+  bool follow = false;
+  bool sidecars = false;        // their lines instead of the services'
+  bool timestamps = false;
+  size_t lines = 100;           // at first, of all together
+};
+int logs(const LogsOptions& options);
+
+// Prints "tulle: ..." to standard error, further lines indented as they are.
+int complain(const std::string& text, int code);
+int complain(const Error& error);  // kUnreachable when there is nobody to ask, else kFailed
+
+}  // namespace tulle::cli

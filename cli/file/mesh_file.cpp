@@ -1,0 +1,196 @@
+#include "cli/file/mesh_file.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace tulle::cli {
+namespace {
+
+// Set by `up` for every instance: a file that sets them would take a service out of the mesh.
+constexpr std::array<std::string_view, 7> kReserved = {
+    "PORT", "http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY"};
+
+bool is_lower_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
+
+// RFC 1123: what Services and parts of host names are called.
+bool is_label(std::string_view text) {
+  return !text.empty() && text.size() <= 63 && is_lower_or_digit(text.front()) &&
+         is_lower_or_digit(text.back()) &&
+         std::ranges::all_of(text, [](char c) { return is_lower_or_digit(c) || c == '-'; });
+}
+
+constexpr const char* kLabelRule =
+    "must be 1 to 63 lower case letters, digits and '-', beginning and ending with a letter or digit";
+
+bool is_domain(std::string_view text) {
+  if (text.empty() || text.size() > 253) return false;
+  while (true) {
+    const size_t dot = text.find('.');
+    if (!is_label(text.substr(0, dot))) return false;
+    if (dot == std::string_view::npos) return true;
+    text.remove_prefix(dot + 1);
+  }
+}
+
+bool is_variable(std::string_view text) {
+  const auto letter = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+  };
+  return !text.empty() && letter(text.front()) &&
+         std::ranges::all_of(text, [&](char c) { return letter(c) || (c >= '0' && c <= '9'); });
+}
+
+std::vector<std::string> read_command(FieldReader& fields) {
+  const YamlTree* value = fields.find("command");
+  if (value == nullptr) {
+    fields.report("command", "is missing: what is to be started, as a list or as text for the shell");
+    return {};
+  }
+  if (value->kind == YamlTree::Kind::scalar && !value->text.empty()) {
+    return {"/bin/sh", "-c", value->text};
+  }
+  std::vector<std::string> command = fields.texts("command");
+  if (value->kind == YamlTree::Kind::sequence && (command.empty() || command.front().empty())) {
+    fields.report("command", "is empty");
+  }
+  return command;
+}
+
+void read_environment(FieldReader& fields, ServiceGroup& group) {
+  group.environment = fields.pairs("environment");
+  for (const auto& [name, value] : group.environment) {
+    if (std::ranges::find(kReserved, name) != kReserved.end()) {
+      fields.report("environment", name + " is set by tulle up and cannot be set here");
+    } else if (!is_variable(name)) {
+      fields.report("environment", "\"" + name + "\" cannot be the name of a variable");
+    }
+  }
+}
+
+void read_labels(FieldReader& fields, ServiceGroup& group) {
+  group.labels = fields.pairs("labels");
+  for (const auto& [name, value] : group.labels) {
+    if (name.empty() || name.size() > 316 || value.size() > 63) {
+      fields.report("labels", "\"" + name + "\" or its value is too long or empty");
+    } else if (name.starts_with("tulle.dev/")) {
+      fields.report("labels", name + ": names below tulle.dev/ belong to the mesh");
+    }
+  }
+}
+
+ServiceGroup read_group(const std::string& name, const YamlTree& value, FileProblems& problems) {
+  FieldReader fields(value, "services." + name, problems);
+  ServiceGroup group;
+  group.name = name;
+  if (value.kind != YamlTree::Kind::mapping) return group;  // said already
+  group.command = read_command(fields);
+  group.service = fields.text("service", name);
+  if (!is_label(group.service)) fields.report("service", kLabelRule);
+  if (fields.find("port") == nullptr) fields.report("port", "is missing: the port callers use");
+  group.port = static_cast<uint16_t>(fields.number("port", 1, 1, 65535));
+  group.protocol = fields.text("protocol", "http");
+  if (group.protocol != "http" && group.protocol != "h2c" && group.protocol != "grpc") {
+    fields.report("protocol", "must be http, h2c or grpc, is \"" + group.protocol + "\"");
+  }
+  group.replicas = static_cast<unsigned>(fields.number("replicas", 1, 1, 50));
+  read_labels(fields, group);
+  read_environment(fields, group);
+  group.health = fields.text("health");
+  if (!group.health.empty() && !group.health.starts_with('/')) {
+    fields.report("health", "must be a path that begins with '/'");
+  }
+  group.directory = fields.text("directory", ".");
+  const std::string restart = fields.text("restart", "always");
+  if (restart != "always" && restart != "never") {
+    fields.report("restart", "must be always or never, is \"" + restart + "\"");
+  }
+  group.restart =
+      restart == "never" ? ServiceGroup::Restart::never : ServiceGroup::Restart::always;
+  if (fields.find("calls") != nullptr) group.calls = fields.texts("calls");
+  fields.finish();
+  return group;
+}
+
+// What can only be seen when all groups are known.
+void check_together(const MeshFile& file, FileProblems& problems) {
+  const std::vector<std::string> services = file.services();
+  unsigned instances = 0;
+  for (const ServiceGroup& group : file.groups) {
+    const std::string path = "services." + group.name;
+    instances += group.replicas;
+    const ServiceGroup& first = file.first_group_of(group.service);
+    if (first.port != group.port || first.protocol != group.protocol) {
+      problems.push_back({0, path + ".port",
+                          "must be that of services." + first.name + " (" +
+                              std::to_string(first.port) + ", " + first.protocol +
+                              "): both belong to service " + group.service});
+    }
+    for (const std::string& call : group.calls.value_or(std::vector<std::string>())) {
+      if (std::ranges::find(services, call) == services.end()) {
+        problems.push_back({0, path + ".calls", "there is no service \"" + call + "\" in this file"});
+      }
+    }
+  }
+  if (instances > kMostInstances) {
+    problems.push_back({0, "services", std::to_string(instances) + " instances in all; at most " +
+                                           std::to_string(kMostInstances) + " are started"});
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> MeshFile::services() const {
+  std::vector<std::string> names;
+  for (const ServiceGroup& group : groups) {
+    if (std::ranges::find(names, group.service) == names.end()) names.push_back(group.service);
+  }
+  return names;
+}
+
+const ServiceGroup& MeshFile::first_group_of(std::string_view service) const {
+  const auto same = [&](const ServiceGroup& group) { return group.service == service; };
+  return *std::ranges::find_if(groups, same);
+}
+
+std::optional<MeshFile> read_mesh_file(std::string_view yaml, FileProblems& problems) {
+  const size_t before = problems.size();
+  const std::optional<YamlTree> tree = read_yaml(yaml, problems);
+  if (!tree) return std::nullopt;
+  FieldReader fields(*tree, "", problems);
+  MeshFile file;
+  file.name = fields.required_text("name");
+  if (!file.name.empty() && !is_label(file.name)) fields.report("name", kLabelRule);
+  file.trust_domain = fields.text("trust_domain", "mesh.local");
+  if (!is_domain(file.trust_domain)) fields.report("trust_domain", "must be a domain name in lower case");
+  file.access_log = fields.text("access_log", "failures");
+  if (file.access_log != "failures" && file.access_log != "all" && file.access_log != "off") {
+    fields.report("access_log", "must be failures, all or off, is \"" + file.access_log + "\"");
+  }
+  file.policies = fields.texts("policies");
+  if (const YamlTree* services = fields.find("services"); services == nullptr) {
+    fields.report("services", "is missing: what is to be started");
+  } else if (services->kind != YamlTree::Kind::mapping || services->fields.empty()) {
+    fields.report("services", "must be a mapping with at least one service");
+  } else {
+    for (const auto& [name, value] : services->fields) {
+      if (!is_label(name)) problems.push_back({value.line, "services." + name, kLabelRule});
+      file.groups.push_back(read_group(name, value, problems));
+    }
+  }
+  fields.finish();
+  if (problems.size() == before) check_together(file, problems);
+  if (problems.size() == before) return file;
+  // In the order of the file, as a person goes through it; what has no line comes first.
+  std::ranges::stable_sort(problems, {}, &FileProblem::line);
+  return std::nullopt;
+}
+
+std::string url_variable(std::string_view service) {
+  std::string name;
+  for (const char c : service) {
+    name.push_back(c == '-' ? '_' : static_cast<char>(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c));
+  }
+  return name + "_URL";
+}
+
+}  // namespace tulle::cli

@@ -1,0 +1,171 @@
+// tulle: arguments, then one command. Exit codes are in cli/commands/commands.hpp.
+#include <signal.h>
+
+#include <CLI/CLI.hpp>
+#include <functional>
+
+#include "cli/commands/commands.hpp"
+#include "tulle/version.hpp"
+
+namespace {
+
+using namespace tulle::cli;  // NOLINT: this file is the arguments of that namespace
+
+constexpr const char* kOverview = R"(A service mesh: mutual TLS, routing and resilience between services that know nothing of it.
+
+A mesh on this machine, from one file:
+  tulle up mesh.yaml              start control plane, sidecars and services; Ctrl-C ends all
+  tulle up mesh.yaml --detach     the same in the background
+  tulle status                    what runs, who it is, until when its certificates hold
+  tulle logs kitchen -f           what a service says
+  tulle down                      end it
+
+Change it while requests run:
+  tulle apply -f policies/        create or change documents (YAML or JSON)
+  tulle get httproutes            what there is
+  tulle delete httproute kitchen  take one away)";
+
+constexpr const char* kFooter = R"(Exit codes: 0 done; 1 tried and failed; 2 wrong usage or a file with problems (nothing was done);
+3 no mesh is up, or its control plane does not answer.
+
+The control plane is found by --api, --token-file and --ca-file, or the variables TULLE_API,
+TULLE_TOKEN_FILE and TULLE_CA_FILE, or it is that of the mesh that is up on this machine.
+'tulle COMMAND --help' explains a command.)";
+
+void add_access(CLI::App& command, AccessOptions& access) {
+  command.add_option("--mesh", access.mesh, "Name of a mesh that is up here (default: the only one)");
+  command.add_option("--api", access.api, "Address of the control plane: https://HOST:PORT");
+  command.add_option("--token-file", access.token_file, "File with the admin token");
+  command.add_option("--ca-file", access.ca_file, "File with the CA that the API's certificate is from");
+}
+
+void add_format(CLI::App& command, Format& format) {
+  static const std::map<std::string, Format> kNames = {{"table", Format::table}, {"json", Format::json}};
+  command.add_option("-o,--output", format, "table (for people) or json (for programs)")
+      ->transform(CLI::CheckedTransformer(kNames).description(""))
+      ->type_name("FORMAT");
+}
+
+struct Arguments {
+  UpOptions up;
+  DownOptions down;
+  StatusOptions status;
+  ApplyOptions apply;
+  GetOptions get;
+  DeleteOptions remove;
+  LogsOptions logs;
+};
+
+void add_up(CLI::App& app, UpOptions& options, int& code) {
+  CLI::App* command = app.add_subcommand("up", "Start the mesh that a file describes, and keep it up");
+  command->add_option("FILE", options.file, "What to start: services, replicas, policies (YAML)")->required();
+  command->add_option("--name", options.name, "Another name, for a second one beside the first");
+  command->add_option("--state-dir", options.state_directory,
+                      "Folder for what runs (default: .tulle beside the file)");
+  command->add_flag("-d,--detach", options.detach, "Run in the background; return when everything is up");
+  command->add_flag("--check", options.check, "Only read the file, its policies and its commands");
+  command->add_flag("--sidecar-logs", options.sidecar_logs, "Show the lines of sidecars and control plane too");
+  command->footer(R"(Example file:
+  name: shop
+  services:
+    orders:
+      command: ["python3", "orders.py"]   # listens on 127.0.0.1:$PORT
+      port: 8080                          # what callers use: http://orders:8080/
+      replicas: 2
+      health: /health
+  policies: [policies/]
+
+Each instance gets PORT, http_proxy (its sidecar) and one URL variable per service (ORDERS_URL).
+docs/operations.md describes every field. What dies is started again; Ctrl-C ends everything.)");
+  command->callback([&] { code = up(options); });
+}
+
+void add_down(CLI::App& app, DownOptions& options, int& code) {
+  CLI::App* command = app.add_subcommand("down", "End a mesh that is up");
+  command->add_option("MESH", options.mesh, "Its name, or the file it was started from (default: the only one)");
+  command->add_flag("--now", options.now, "Do not let running requests finish");
+  command->footer("Example:\n  tulle down shop");
+  command->callback([&] { code = down(options); });
+}
+
+void add_status(CLI::App& app, StatusOptions& options, int& code) {
+  CLI::App* command = app.add_subcommand("status", "Services, instances, sidecars, identities, certificates");
+  command->add_option("MESH", options.access.mesh, "Name of the mesh (default: the only one)");
+  command->add_option("--api", options.access.api, "Address of the control plane: https://HOST:PORT");
+  command->add_option("--token-file", options.access.token_file, "File with the admin token");
+  command->add_option("--ca-file", options.access.ca_file, "File with the CA of the API's certificate");
+  add_format(*command, options.format);
+  command->footer("Exits with 1 when something is not up.\nExamples:\n  tulle status\n  tulle status shop --output json");
+  command->callback([&] { code = status(options); });
+}
+
+void add_apply(CLI::App& app, ApplyOptions& options, int& code) {
+  CLI::App* command = app.add_subcommand("apply", "Create or change documents: Service, HTTPRoute, Workload");
+  command->add_option("-f,--file", options.files, "File, folder, or - for standard input; several are fine")
+      ->required();
+  command->add_flag("--dry-run", options.dry_run, "Let the control plane check them, change nothing");
+  add_format(*command, options.format);
+  add_access(*command, options.access);
+  command->footer("All documents are checked before the first is sent; every problem is printed with its file,\n"
+                  "document and field.\nExamples:\n  tulle apply -f policies/\n  tulle get httproute kitchen -o json | tulle apply -f -");
+  command->callback([&] { code = apply(options); });
+}
+
+void add_get(CLI::App& app, GetOptions& options, int& code) {
+  CLI::App* command = app.add_subcommand("get", "Show documents");
+  command->add_option("KIND", options.kind, "services, workloads or httproutes")->required();
+  command->add_option("NAME", options.name, "One of them (default: all)");
+  command->add_option("-n,--namespace", options.namespace_name, "Namespace (default: default)");
+  command->add_flag("-A,--all-namespaces", options.all_namespaces, "Of every namespace");
+  add_format(*command, options.format);
+  add_access(*command, options.access);
+  command->footer("Examples:\n  tulle get services\n  tulle get httproute kitchen --output json");
+  command->callback([&] { code = get(options); });
+}
+
+void add_delete(CLI::App& app, DeleteOptions& options, int& code) {
+  CLI::App* command = app.add_subcommand("delete", "Remove a document");
+  command->add_option("KIND", options.kind, "service, workload or httproute")->required();
+  command->add_option("NAME", options.name, "Its name")->required();
+  command->add_option("-n,--namespace", options.namespace_name, "Namespace (default: default)");
+  add_access(*command, options.access);
+  command->footer("Example:\n  tulle delete httproute kitchen");
+  command->callback([&] { code = delete_document(options); });
+}
+
+void add_logs(CLI::App& app, LogsOptions& options, int& code) {
+  CLI::App* command = app.add_subcommand("logs", "What services (or their sidecars) have said");
+  command->add_option("SERVICE", options.of, "Services or instances (default: all); also control-plane");
+  command->add_flag("-f,--follow", options.follow, "Go on showing what comes");
+  command->add_option("--lines", options.lines, "How many of the last lines (default: 100)");
+  command->add_flag("--sidecars", options.sidecars, "The sidecars' lines instead: access log, errors");
+  command->add_flag("--timestamps", options.timestamps, "With the time of each line");
+  command->add_option("--mesh", options.mesh, "Name of the mesh (default: the only one)");
+  command->footer("Examples:\n  tulle logs -f\n  tulle logs kitchen --sidecars --lines 20");
+  command->callback([&] { code = logs(options); });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  signal(SIGPIPE, SIG_IGN);
+  CLI::App app{kOverview, "tulle"};
+  app.set_version_flag("--version", "tulle " + std::string(tulle::kVersion));
+  app.footer(kFooter);
+  app.require_subcommand(1);
+  Arguments arguments;
+  int code = kDone;
+  add_up(app, arguments.up, code);
+  add_down(app, arguments.down, code);
+  add_status(app, arguments.status, code);
+  add_apply(app, arguments.apply, code);
+  add_get(app, arguments.get, code);
+  add_delete(app, arguments.remove, code);
+  add_logs(app, arguments.logs, code);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kDone : kUsage;
+  }
+  return code;
+}
