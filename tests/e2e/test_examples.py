@@ -1,4 +1,6 @@
 """examples/run keeps its promises: exit status, cleaning up, two at once."""
+import glob
+import json
 import os
 import re
 import shutil
@@ -61,7 +63,7 @@ class Examples(unittest.TestCase):
         self.ends_by(signal.SIGKILL, -9)
 
     def ends_by(self, number, status):
-        run = start()
+        run = start("hello")
         text = ""
         try:
             for line in run.stdout:
@@ -88,6 +90,41 @@ class Examples(unittest.TestCase):
         for arguments in (["nothing-of-that-name"], ["--nonsense"], ["a", "b"], ["../hello"]):
             done = subprocess.run([RUN, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30)
             self.assertEqual((2, b""), (done.returncode, done.stdout))
+
+
+class Ftgo(unittest.TestCase):
+    def setUp(self):
+        program("node")
+        for name in ("tulle", "tulle-control-plane", "ftgo_accounting"):
+            if not os.path.exists(os.path.join(BUILD, "bin", name)):
+                raise unittest.SkipTest(name + " is not built")
+
+    def test_the_tour_holds_every_claim_and_leaves_nothing(self):
+        run = start("ftgo", "--once")
+        text = run.communicate(timeout=300)[0]
+        self.assertEqual(0, run.returncode, text)
+        self.assertRegex(text, r"\d\d claims held, 0 did not")
+        self.assertNotIn("\033[", text, "colour belongs on a terminal only")
+
+    def test_killed_it_leaves_no_process_behind(self):
+        run = start("ftgo")
+        text = ""
+        try:
+            for line in run.stdout:
+                text += line
+                if "tickets for the new kitchen" in line:
+                    break
+            folder = glob.glob(os.path.join(ROOT, "build", "examples", "ftgo-*", "ftgo", "run.json"))
+            with open(max(folder, key=os.path.getmtime)) as record:
+                record = json.load(record)
+            pids = [one[key] for one in record["instances"] for key in ("pid", "sidecarPid")]
+            self.assertEqual(16, len(pids), text)
+            run.kill()
+            wait_for(lambda: not any(os.path.exists("/proc/%d" % pid) for pid in pids), "everything has ended", PATIENCE)
+            shutil.rmtree(os.path.dirname(os.path.dirname(max(folder, key=os.path.getmtime))))
+        finally:
+            run.kill()
+            run.communicate()
 
 
 class TheExampleCanFail(unittest.TestCase):
