@@ -58,7 +58,7 @@ TEST_F(Access, NobodyThereIsAnErrorThatSaysWhatToDo) {
 TEST(Refusal, IsShownWithEveryProblem) {
   EXPECT_EQ(describe_refusal({422, R"({"title": "Unprocessable", "detail": "2 problems", "problems": [
                 {"path": "spec.ports", "message": "is empty", "code": "invalid"}, {"path": "", "message": "is old"}]})"}),
-            "Unprocessable: 2 problems\n  spec.ports: is empty\n  is old");
+            "Unprocessable\n  spec.ports: is empty\n  is old");
   EXPECT_EQ(describe_refusal({500, "oops"}), "the control plane answered 500");
   EXPECT_THAT(describe_refusal({401, R"({"title": "Unauthorized"})"}), HasSubstr("the token was not accepted"));
 }

@@ -91,9 +91,11 @@ std::string describe_refusal(const ApiAnswer& answer) {
   const std::string title = text_of(document, "title");
   const std::string detail = text_of(document, "detail");
   text += title.empty() ? "answered " + std::to_string(answer.status) : title;
-  if (!detail.empty() && detail != title) text += ": " + detail;
   const auto problems = document.find("problems");
-  if (problems == document.end() || !problems->is_array()) return text;
+  const bool listed = problems != document.end() && problems->is_array() && !problems->empty();
+  // With a list the detail is that list in other words.
+  if (!listed && !detail.empty() && detail != title) text += ": " + detail;
+  if (!listed) return text;
   for (const nlohmann::json& problem : *problems) {
     if (!problem.is_object()) continue;
     const std::string path = text_of(problem, "path");

@@ -36,6 +36,11 @@ uint64_t version_of(const std::string& body) {
   return version->is_number_unsigned() ? version->get<uint64_t>() : 0;
 }
 
+nlohmann::json spec_of(const std::string& body) {
+  const nlohmann::json json = nlohmann::json::parse(body, nullptr, false);
+  return json.is_object() ? json.value("spec", nlohmann::json()) : nlohmann::json();
+}
+
 Result<Outcome> apply_one(Session& session, const model::Document& document, bool dry_run) {
   Outcome outcome{shown_name(document)};
   ApiRequest request = read_request(document);
@@ -52,8 +57,9 @@ Result<Outcome> apply_one(Session& session, const model::Document& document, boo
   } else if (!before->accepted()) {
     outcome.result = "created";
   } else {
-    const bool same = version_of(before->body) == version_of(answer->body);
-    outcome.result = same && !dry_run ? "unchanged" : "configured";
+    const bool same = dry_run ? spec_of(before->body) == spec_of(answer->body)
+                              : version_of(before->body) == version_of(answer->body);
+    outcome.result = same ? "unchanged" : "configured";
   }
   return outcome;
 }

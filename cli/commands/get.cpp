@@ -28,6 +28,8 @@ constexpr std::array<KindName, 9> kKindNames = {{{"services", "services"},
                                                   {"routes", "httproutes"},
                                                   {"route", "httproutes"}}};
 
+std::string singular(const std::string& plural) { return plural.substr(0, plural.size() - 1); }
+
 }  // namespace
 
 Result<std::string> plural_of_kind(const std::string& said) {
@@ -61,7 +63,7 @@ int get(const GetOptions& options) {
   Result<ApiAnswer> answer = session.ask(request);
   if (!answer) return complain(answer.error());
   if (answer->status == 404 && !options.name.empty()) {
-    return complain("there is no " + *plural + " " + options.namespace_name + "/" + options.name +
+    return complain("there is no " + singular(*plural) + " " + options.namespace_name + "/" + options.name +
                         "; see: tulle get " + *plural,
                     kFailed);
   }
@@ -83,7 +85,7 @@ int delete_document(const DeleteOptions& options) {
   Result<ApiAccess> access = find_access(options.access);
   if (!access) return complain(access.error());
   Session session(std::move(*access));
-  const std::string name = *plural + " " + options.namespace_name + "/" + options.name;
+  const std::string name = singular(*plural) + " " + options.namespace_name + "/" + options.name;
   Result<ApiAnswer> answer = session.ask(
       {Method::delete_, document_path(*plural, options.namespace_name, options.name)});
   if (!answer) return complain(answer.error());
