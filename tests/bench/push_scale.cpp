@@ -253,7 +253,7 @@ int run(int sidecars, int services, int destinations) {
   measure("an endpoint of s0 comes", all,
           [&] { (void)store->put(workload(0, 2), {}, nullptr); });
   measure("a route of s0", all, [&] { (void)store->put(split(0), {}, nullptr); });
-  measure("an endpoint nobody has asked for", 0, [&] {
+  measure("an endpoint that few ask for goes", 0, [&] {
     (void)store->remove({Kind::workload, "default",
                          "s" + std::to_string(services - 1) + "-0"}, {}, nullptr);
   });
