@@ -9,6 +9,8 @@
 #include "core/net/tls.hpp"
 #include "sidecar/admin/config_page.hpp"
 #include "sidecar/cpu_quota.hpp"
+#include "sidecar/source/file_source.hpp"
+#include "sidecar/source/pushed_source.hpp"
 
 namespace tulle {
 namespace {
@@ -48,19 +50,18 @@ uint64_t random_seed() {
 }  // namespace
 
 Result<std::unique_ptr<Sidecar>> Sidecar::start(Loop& loop, const std::string& config_path) {
-  config::Loaded loaded = config::load(config_path);
+  const config::Loaded loaded = config::load(config_path);
   if (loaded.snapshot == nullptr) return failed_to_load(loaded.problems);
-  std::unique_ptr<Sidecar> sidecar(new Sidecar(loop, config_path, std::move(loaded)));
-  Result<void> opened = sidecar->open();
+  std::unique_ptr<Sidecar> sidecar(new Sidecar(loop, config_path, *loaded.bootstrap));
+  Result<void> opened = sidecar->open(loaded);
   if (!opened) return opened.error();
   return sidecar;
 }
 
-Sidecar::Sidecar(Loop& loop, std::string config_path, config::Loaded loaded)
+Sidecar::Sidecar(Loop& loop, std::string config_path, config::Bootstrap bootstrap)
     : Task(loop),
       config_path_(std::move(config_path)),
-      bootstrap_(std::move(*loaded.bootstrap)),
-      snapshot_(std::move(loaded.snapshot)),
+      bootstrap_(std::move(bootstrap)),
       reloads_(stats_.counter("tulle_config_reloads_total", "Configuration changes that were seen",
                               {{"outcome", "adopted"}})),
       rejected_reloads_(stats_.counter("tulle_config_reloads_total", "", {{"outcome", "rejected"}})),
@@ -76,11 +77,13 @@ Sidecar::Sidecar(Loop& loop, std::string config_path, config::Loaded loaded)
 }
 
 Sidecar::~Sidecar() {
+  // Workers ask the source for destinations.
   workers_.clear();
+  source_.reset();
   stats_.detach(shard_);
 }
 
-Result<void> Sidecar::open() {
+Result<void> Sidecar::open(const config::Loaded& loaded) {
   Result<std::unique_ptr<telemetry::AccessLog>> log = telemetry::AccessLog::open(bootstrap_.access_log);
   if (!log) return log.error();
   access_log_ = std::move(*log);
@@ -91,11 +94,12 @@ Result<void> Sidecar::open() {
     admin.error().detail = "admin: " + admin.error().detail;
     return admin;
   }
-  Result<void> claimed = claim_ports(*snapshot_);
-  if (!claimed) return claimed;
+  Result<void> source = open_source(loaded);
+  if (!source) return source;
 
-  environment_ = std::make_unique<WorkerEnvironment>(WorkerEnvironment{
-      bootstrap_.node.id, stats_, admissions_, access_log_.get(), true});
+  environment_ = std::make_unique<WorkerEnvironment>(
+      WorkerEnvironment{bootstrap_.node.id, stats_, admissions_, access_log_.get(), true,
+                        source_->requests()});
   const unsigned count = bootstrap_.workers.value_or(worker_count());
   for (unsigned i = 0; i < count; ++i) {
     workers_.push_back(std::make_unique<WorkerThread>(*environment_, random_seed(), loop_, task()));
@@ -103,41 +107,30 @@ Result<void> Sidecar::open() {
   terminate_ = watch_signal(loop_, SIGTERM, *this);
   interrupt_ = watch_signal(loop_, SIGINT, *this);
   hangup_ = watch_signal(loop_, SIGHUP, *this);
-  push(snapshot_);
+  push();
   watch();
   return {};
 }
 
-// Also what tells two sidecars of one user apart: SO_REUSEPORT would let both bind.
-Result<void> Sidecar::claim_ports(const config::Snapshot& snapshot) {
-  BoundAddresses bound;
-  for (const auto& listener : snapshot.listeners) {
-    const auto held = bound_.find(listener->name);
-    const bool same_port = held != bound_.end() &&
-                           (listener->address == held->second ||
-                            listener->address == held->second.with_port(0));
-    Address at = same_port ? held->second : listener->address;
-    if (!same_port) {
-      Result<void> claimed = claim_port(at);
-      if (!claimed) {
-        claimed.error().detail = "listener " + listener->name + ": " + claimed.error().detail;
-        return claimed;
-      }
-    }
-    bound[listener->name] = at;
-  }
-  bound_ = std::move(bound);
+Result<void> Sidecar::open_source(const config::Loaded& loaded) {
+  const bool member = bootstrap_.membership.control_plane.has_value();
+  Result<std::unique_ptr<source::ConfigSource>> opened =
+      member ? source::PushedSource::open(
+                   {loop_, *network_, stats_, shard_, task(), random_seed()}, loaded)
+             : source::FileSource::open(loaded);
+  if (!opened) return opened.error();
+  source_ = std::move(*opened);
   return {};
 }
 
-void Sidecar::push(std::shared_ptr<const config::Snapshot> snapshot) {
-  snapshot_ = std::move(snapshot);
-  shard_.add(generation_gauge_, static_cast<int64_t>(snapshot_->generation) -
+void Sidecar::push() {
+  const std::shared_ptr<const config::Snapshot>& snapshot = source_->snapshot();
+  shard_.add(generation_gauge_, static_cast<int64_t>(snapshot->generation) -
                                     shard_.read(generation_gauge_));
-  const int64_t expiry = earliest_expiry(*snapshot_);
+  const int64_t expiry = earliest_expiry(*snapshot);
   shard_.add(certificate_expiry_, expiry - std::exchange(expiry_shown_, expiry));
   ++pushes_;
-  for (std::unique_ptr<WorkerThread>& worker : workers_) worker->adopt(snapshot_, bound_);
+  for (std::unique_ptr<WorkerThread>& worker : workers_) worker->adopt(snapshot, source_->bound());
 }
 
 void Sidecar::watch() {
@@ -147,17 +140,17 @@ void Sidecar::watch() {
 }
 
 void Sidecar::reload() {
-  config::Loaded loaded = config::load(config_path_, snapshot_.get());
-  Result<void> usable;
+  config::Loaded loaded = config::load(config_path_, &snapshot());
+  Result<bool> changed = false;
   if (loaded.snapshot == nullptr) {
-    usable = failed_to_load(loaded.problems);
+    changed = failed_to_load(loaded.problems);
   } else {
-    usable = claim_ports(*loaded.snapshot);
+    changed = source_->reload(loaded);
   }
-  if (!usable) {
+  if (!changed) {
     shard_.add(rejected_reloads_);
     log::error("configuration rejected, the former one stays in force file=" + config_path_);
-    log_lines(usable.error().detail);
+    log_lines(changed.error().detail);
     watch();
     return;
   }
@@ -168,21 +161,21 @@ void Sidecar::reload() {
   if (restart_needed) {
     log::warn("node, admin, workers and access_log.path take effect at the next start");
   }
+  if (!same_membership(loaded.bootstrap->membership, bootstrap_.membership)) {
+    log::warn("control_plane, identity, workload and state_dir take effect at the next start");
+  }
   access_log_->set_filter(loaded.bootstrap->access_log.filter);
   const Address admin = bootstrap_.admin;
   bootstrap_ = std::move(*loaded.bootstrap);
   bootstrap_.admin = admin;
   watch();
-  // Not the version: it leaves out endpoints and certificates, which must be taken over as well.
-  if (loaded.snapshot->listeners == snapshot_->listeners &&
-      loaded.snapshot->clusters == snapshot_->clusters) {
-    return;
-  }
+  if (!*changed) return;
   shard_.add(reloads_);
-  push(std::move(loaded.snapshot));
+  push();
 }
 
 void Sidecar::run() {
+  if (source_->advance()) push();
   note_answers();
   if (terminate_->take() || interrupt_->take()) {
     if (draining_) {
@@ -212,22 +205,32 @@ void Sidecar::note_answers() {
     if (std::optional<std::string> problem = worker->take_problem()) log::error(*problem);
     adopted = std::min(adopted, worker->adoptions());
   }
-  if (adopted == pushes_ && announced_ != pushes_) announce();
+  if (adopted != pushes_) return;
+  if (announced_ != pushes_) announce();
+  if (!ready_ && source_->complete()) {
+    ready_ = true;
+    log::info("ready");
+  }
 }
 
 void Sidecar::announce() {
+  if (announced_ == 0) log::info("admin address=" + admin_server_->local_address().to_string());
   announced_ = pushes_;
-  if (!ready_) {
-    log::info("admin address=" + admin_server_->local_address().to_string());
+  announce_listeners();
+  log::info("configuration in force generation=" + std::to_string(snapshot().generation) +
+            " version=" + snapshot().version +
+            " listeners=" + std::to_string(snapshot().listeners.size()) +
+            " clusters=" + std::to_string(snapshot().cluster_names.size()));
+}
+
+// Each listener once, and again when its address is another one.
+void Sidecar::announce_listeners() {
+  for (const auto& [name, address] : source_->bound()) {
+    const auto known = listening_.find(name);
+    if (known != listening_.end() && known->second == address) continue;
+    log::info("listening name=" + name + " address=" + address.to_string());
   }
-  for (const auto& [name, address] : bound_) {
-    if (!ready_) log::info("listening name=" + name + " address=" + address.to_string());
-  }
-  ready_ = true;
-  log::info("configuration in force generation=" + std::to_string(snapshot_->generation) +
-            " version=" + snapshot_->version +
-            " listeners=" + std::to_string(snapshot_->listeners.size()) +
-            " clusters=" + std::to_string(snapshot_->cluster_names.size()));
+  listening_ = source_->bound();
 }
 
 void Sidecar::begin_drain() {
@@ -235,6 +238,7 @@ void Sidecar::begin_drain() {
   log::info("draining grace_seconds=" +
             std::to_string(std::chrono::duration_cast<std::chrono::seconds>(bootstrap_.drain_grace).count()));
   grace_timer_.arm(bootstrap_.drain_grace);
+  source_->leave();
   for (std::unique_ptr<WorkerThread>& worker : workers_) worker->drain();
 }
 
@@ -244,7 +248,7 @@ std::string_view Sidecar::state() const {
 }
 
 std::string Sidecar::config_json() const {
-  return admin::render_config(bootstrap_, *snapshot_, bound_);
+  return admin::render_config(bootstrap_, snapshot(), source_->bound(), source_->control_plane());
 }
 
 }  // namespace tulle

@@ -1,8 +1,8 @@
 // Sidecar: the composition root of the data plane. The whole proxy in one screen.
 //
 // Owns, on the main thread: the loop for administration, signals and file watching, the statistics,
-// the access log, the workers and the present configuration. Reload: read, compile, claim new
-// ports, then one message per worker; whatever fails leaves the old configuration untouched.
+// the access log, the workers and the source of the configuration (sidecar/source). A new snapshot
+// is one message per worker; whatever fails leaves the former configuration untouched.
 #pragma once
 
 #include <map>
@@ -18,6 +18,7 @@
 #include "core/net/timer.hpp"
 #include "sidecar/admin/admin.hpp"
 #include "sidecar/config/load.hpp"
+#include "sidecar/source/config_source.hpp"
 #include "sidecar/telemetry/access_log.hpp"
 #include "sidecar/worker_thread.hpp"
 
@@ -30,29 +31,29 @@ class Sidecar final : private Task, private admin::AdminSource {
   ~Sidecar() override;
 
  private:
-  Sidecar(Loop& loop, std::string config_path, config::Loaded loaded);
-  Result<void> open();
+  Sidecar(Loop& loop, std::string config_path, config::Bootstrap bootstrap);
+  Result<void> open(const config::Loaded& loaded);
+  Result<void> open_source(const config::Loaded& loaded);
   void run() override;
   Task& task() { return *this; }
 
-  Result<void> claim_ports(const config::Snapshot& snapshot);
-  void push(std::shared_ptr<const config::Snapshot> snapshot);
+  void push();
   void watch();
   void reload();
   void note_answers();
   void announce();
+  void announce_listeners();
   void begin_drain();
 
   // AdminSource
   bool ready() const override { return ready_ && !draining_; }
+  const config::Snapshot& snapshot() const { return *source_->snapshot(); }
   std::string_view state() const override;
   std::string metrics() const override { return stats_.prometheus_text(); }
   std::string config_json() const override;
 
   const std::string config_path_;
   config::Bootstrap bootstrap_;
-  std::shared_ptr<const config::Snapshot> snapshot_;
-  BoundAddresses bound_;
 
   StatRegistry stats_;
   StatShard shard_;
@@ -64,6 +65,7 @@ class Sidecar final : private Task, private admin::AdminSource {
   std::vector<std::unique_ptr<WorkerThread>> workers_;
 
   std::unique_ptr<Network> network_;
+  std::unique_ptr<source::ConfigSource> source_;
   admin::AdminPages admin_pages_;
   std::unique_ptr<Server> admin_server_;
   std::unique_ptr<SignalWatch> terminate_, interrupt_, hangup_;
@@ -71,6 +73,7 @@ class Sidecar final : private Task, private admin::AdminSource {
   Timer grace_timer_;
   uint64_t pushes_ = 0;
   uint64_t announced_ = 0;
+  BoundAddresses listening_;       // as announced
   bool ready_ = false;
   bool draining_ = false;
 };

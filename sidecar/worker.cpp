@@ -7,6 +7,8 @@ namespace {
 
 // Retired pools, generations and listeners are looked at this often while there are any.
 constexpr Duration kSweepInterval = 1s;
+// Names are given up after an hour without use, so knowing it to minutes is enough.
+constexpr Duration kUseInterval = 5min;
 
 }  // namespace
 
@@ -20,7 +22,8 @@ Worker::Worker(Loop& loop, Network& network, const WorkerEnvironment& environmen
       active_exchanges_(environment.stats.gauge("tulle_active_exchanges",
                                                 "Exchanges that have begun and not ended", {})),
       clusters_(loop, network, environment.admissions),
-      sweep_timer_(*this) {
+      sweep_timer_(*this),
+      use_timer_(*this) {
   environment_.stats.attach(shard_);
 }
 
@@ -33,15 +36,21 @@ Worker::~Worker() {
 
 Result<void> Worker::adopt(std::shared_ptr<const config::Snapshot> snapshot,
                            const BoundAddresses& bound) {
+  if (generation_ != nullptr && generation_->snapshot->destinations != snapshot->destinations) {
+    report_use();
+  }
   if (generation_ != nullptr && generation_->exchanges > 0) {
     former_.push_back(std::move(generation_));
   }
   generation_ = std::make_unique<exchange::Generation>();
   generation_->snapshot = std::move(snapshot);
+  const auto& destinations = generation_->snapshot->destinations;
+  used_.resize(destinations == nullptr ? 0 : destinations->size());
   clusters_.adopt(*generation_->snapshot);
   name_clusters();
   Result<void> listening = adopt_listeners(*generation_->snapshot, bound);
   sweep_timer_.arm(kSweepInterval);
+  wake_waiting();
   return listening;
 }
 
@@ -114,12 +123,51 @@ void Worker::unpin(exchange::Generation& generation) {
   shard_.add(active_exchanges_, -1);
 }
 
+exchange::Generation& Worker::repin(exchange::Generation& former) {
+  --former.exchanges;
+  ++generation_->exchanges;
+  return *generation_;
+}
+
+bool Worker::await_destination(std::string_view name, exchange::DestinationWait& wait) {
+  DestinationRequests* asked = environment_.destinations;
+  if (asked == nullptr || !asked->ask(name)) return false;
+  if (!wait.linked()) waiting_.push_back(wait);
+  return true;
+}
+
+// Whoever still misses its destination comes back with another await_destination().
+void Worker::wake_waiting() {
+  while (exchange::DestinationWait* wait = waiting_.pop_front()) wait->waiter.wake();
+}
+
+void Worker::destination_used(const config::Destination& destination) {
+  if (environment_.destinations == nullptr) return;
+  const std::vector<config::Destination>& all = generation_->snapshot->destinations->all();
+  const bool present = destination.index < all.size() && &all[destination.index] == &destination;
+  if (!present || used_[destination.index]) return;  // of an older generation: the next one counts
+  used_[destination.index] = true;
+  if (!use_timer_.armed()) use_timer_.arm(kUseInterval);
+}
+
+void Worker::report_use() {
+  use_timer_.disarm();
+  if (environment_.destinations == nullptr || used_.empty()) return;
+  std::vector<std::string> names;
+  for (const config::Destination& each : generation_->snapshot->destinations->all()) {
+    if (used_[each.index]) names.push_back(each.name);
+  }
+  used_.assign(used_.size(), false);
+  if (!names.empty()) environment_.destinations->report_use(std::move(names));
+}
+
 void Worker::ended(const exchange::Summary& summary) {
   request_stats_.record(summary, summary.cluster == nullptr ? 0 : summary.cluster->stat_slot);
   access_log_.record(summary);
 }
 
 void Worker::run() {
+  if (use_timer_.fired()) report_use();
   if (sweep_timer_.fired()) sweep_timer_.disarm();
   sweep();
   if (draining_ == Draining::inbound && quiet(config::Direction::inbound)) {

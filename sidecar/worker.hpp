@@ -16,6 +16,7 @@
 #include "core/net/network.hpp"
 #include "core/net/timer.hpp"
 #include "sidecar/accept/gateway.hpp"
+#include "sidecar/destination_requests.hpp"
 #include "sidecar/exchange/exchange_host.hpp"
 #include "sidecar/routing/cluster.hpp"
 #include "sidecar/telemetry/access_log.hpp"
@@ -30,6 +31,7 @@ struct WorkerEnvironment {
   routing::Admissions& admissions;
   telemetry::AccessLog* access_log = nullptr;
   bool reuse_port = true;
+  DestinationRequests* destinations = nullptr;  // null: there is nobody to ask
 };
 
 // Listener name to the address it is really bound to.
@@ -63,6 +65,9 @@ class Worker final : private Task, private exchange::ExchangeHost {
   Rng& rng() override { return rng_; }
   exchange::Generation& pin() override;
   void unpin(exchange::Generation& generation) override;
+  exchange::Generation& repin(exchange::Generation& former) override;
+  bool await_destination(std::string_view name, exchange::DestinationWait& wait) override;
+  void destination_used(const config::Destination& destination) override;
   routing::Cluster* cluster(routing::ClusterIndex index) override { return clusters_.find(index); }
   void ended(const exchange::Summary& summary) override;
   std::string_view via() const override { return "tulle"; }
@@ -72,6 +77,8 @@ class Worker final : private Task, private exchange::ExchangeHost {
                             const BoundAddresses& bound);
   void name_clusters();
   void sweep();
+  void wake_waiting();
+  void report_use();
   bool quiet(config::Direction direction) const;
   void drain_gateways(config::Direction direction);
 
@@ -89,6 +96,11 @@ class Worker final : private Task, private exchange::ExchangeHost {
   std::vector<std::unique_ptr<accept::Gateway>> removed_;       // draining, no longer configured
   Task* owner_ = nullptr;
   Timer sweep_timer_;
+  // Exchanges whose destination is not in the snapshot yet, and which destinations had requests
+  // since that was last reported; by Destination::index of the present snapshot.
+  List<exchange::DestinationWait, exchange::DestinationTag> waiting_;
+  std::vector<bool> used_;
+  Timer use_timer_;
   size_t exchanges_ = 0;
   enum class Draining : uint8_t { no, inbound, outbound } draining_ = Draining::no;
 };

@@ -37,22 +37,27 @@ Json action_json(const routing::Route& route, const config::Snapshot& snapshot) 
   return json;
 }
 
-Json listener_json(const config::ListenerConfig& listener, const config::Snapshot& snapshot,
-                   const BoundAddresses& bound) {
-  const auto real = bound.find(listener.name);
+Json hosts_json(const routing::RouteTable& table, const config::Snapshot& snapshot) {
   Json hosts = Json::array();
-  for (const routing::VirtualHost& host : listener.routes->virtual_hosts()) {
+  for (const routing::VirtualHost& host : table.virtual_hosts()) {
     Json routes = Json::array();
     for (const routing::Route& route : host.routes) {
       routes.push_back({{"name", route.name}, {"action", action_json(route, snapshot)}});
     }
     hosts.push_back({{"name", host.name}, {"domains", host.domains}, {"routes", routes}});
   }
+  return hosts;
+}
+
+Json listener_json(const config::ListenerConfig& listener, const config::Snapshot& snapshot,
+                   const BoundAddresses& bound) {
+  const auto real = bound.find(listener.name);
   return {{"name", listener.name},
           {"address", (real == bound.end() ? listener.address : real->second).to_string()},
           {"direction", listener.direction == config::Direction::inbound ? "inbound" : "outbound"},
           {"tls", tls_json(listener.tls)},
-          {"virtual_hosts", hosts}};
+          {"on_demand", listener.on_demand},
+          {"virtual_hosts", hosts_json(*listener.routes, snapshot)}};
 }
 
 Json cluster_json(const config::ClusterConfig& cluster) {
@@ -70,13 +75,53 @@ Json cluster_json(const config::ClusterConfig& cluster) {
           {"endpoints", endpoints}};
 }
 
+Json destination_json(const config::Destination& destination, const config::Snapshot& snapshot) {
+  constexpr const char* kKinds[] = {"mesh", "external", "refused"};
+  Json json = {{"name", destination.name}, {"kind", kKinds[static_cast<size_t>(destination.kind)]}};
+  if (destination.routes == nullptr) return json;
+  json["version"] = destination.version;
+  json["virtual_hosts"] = hosts_json(*destination.routes, snapshot);
+  return json;
+}
+
+Json control_plane_json(const source::ControlPlaneView* view) {
+  if (view == nullptr) return nullptr;
+  Json resources = Json::array();
+  for (const auto& each : view->resources) {
+    resources.push_back({{"type", each.type}, {"name", each.name}, {"version", each.version}});
+  }
+  Json held = Json::array();
+  for (const auto& each : view->held) {
+    held.push_back({{"type", each.type},
+                    {"name", each.name},
+                    {"former_in_force", each.former_in_force},
+                    {"why", each.why}});
+  }
+  return {{"address", view->address},
+          {"connected", view->connected},
+          {"last_failure", view->last_failure},
+          {"identity", view->identity},
+          {"destinations", view->destinations},
+          {"unknown", view->unknown},
+          {"rejections", view->rejections},
+          {"held_back", held},
+          {"resources", resources}};
+}
+
 }  // namespace
 
 std::string render_config(const config::Bootstrap& bootstrap, const config::Snapshot& snapshot,
-                          const BoundAddresses& bound) {
+                          const BoundAddresses& bound,
+                          const source::ControlPlaneView* control_plane) {
   Json listeners = Json::array();
   for (const auto& listener : snapshot.listeners) {
     listeners.push_back(listener_json(*listener, snapshot, bound));
+  }
+  Json destinations = Json::array();
+  if (snapshot.destinations != nullptr) {
+    for (const config::Destination& each : snapshot.destinations->all()) {
+      destinations.push_back(destination_json(each, snapshot));
+    }
   }
   Json clusters = Json::array();
   for (const auto& cluster : snapshot.clusters) {
@@ -85,7 +130,9 @@ std::string render_config(const config::Bootstrap& bootstrap, const config::Snap
   const Json page = {{"node", {{"id", bootstrap.node.id}, {"cluster", bootstrap.node.cluster}}},
                      {"generation", snapshot.generation},
                      {"version", snapshot.version},
+                     {"control_plane", control_plane_json(control_plane)},
                      {"listeners", listeners},
+                     {"destinations", destinations},
                      {"clusters", clusters}};
   return page.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sidecar/config/read_file.hpp"
+#include "sidecar/config/read_membership.hpp"
 #include "sidecar/config/resource_json.hpp"
 #include "sidecar/config/strict_json.hpp"
 
@@ -109,10 +110,14 @@ void read_all(const json& value, Bootstrap& bootstrap, Problems& problems) {
   if (const json* node = object.find("node")) {
     bootstrap.node = read_node(*node, place.field("node"));
   }
-  if (const json* identity = object.find("identity")) {
+  const json* identity = object.find("identity");
+  if (identity != nullptr && !is_issued_identity(*identity)) {
     bootstrap.identity = read_identity(*identity, place.field("identity"));
   }
-  if (object.find("control_plane") != nullptr) place.field("control_plane").unsupported();
+  bootstrap.membership = read_membership(object);
+  if (bootstrap.membership.control_plane && bootstrap.node.id.empty()) {
+    place.field("node").field("id").invalid("is missing: the control plane knows us by it");
+  }
   const json* admin = object.find("admin");
   bootstrap.admin = read_admin(admin != nullptr ? *admin : json::object(), place.field("admin"));
   const uint64_t workers = object.number("workers", 0, 1, kMostWorkers);

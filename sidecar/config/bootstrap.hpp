@@ -13,6 +13,7 @@
 
 #include "core/base/clock.hpp"
 #include "core/net/address.hpp"
+#include "sidecar/config/membership.hpp"
 #include "sidecar/config/problem.hpp"
 #include "xds/resource_set.hpp"
 
@@ -42,7 +43,9 @@ struct AccessLog {
 
 struct Bootstrap {
   Node node;
-  std::optional<IdentityFiles> identity;  // absent: no mutual TLS with the workload's own identity
+  // Absent, and none is issued either: no mutual TLS with the workload's own identity.
+  std::optional<IdentityFiles> identity;
+  Membership membership;
   Address admin;                          // 127.0.0.1:15000 by default
   std::optional<unsigned> workers;        // absent: from the CPU quota
   Duration drain_grace = 20s;             // how long a shutdown waits for running exchanges

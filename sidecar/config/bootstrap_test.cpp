@@ -102,7 +102,11 @@ TEST(Bootstrap, RefusesEachFaultWithItsPath) {
       {"/identity/trust_domain", "\"\"", "identity.trust_domain: must not be empty\n"},
       {"/identity/certificat", "\"x\"",
        "identity.certificat: unknown field; did you mean \"certificate\"?\n"},
-      {"/control_plane", "{}", "control_plane: not supported yet\n"},
+      {"/control_plane", "{}",
+       "control_plane.address: is missing\ncontrol_plane.trust_bundle: is missing\n"},
+      {"/state_dir", "\"run\"", "state_dir: needs \"control_plane\"\n"},
+      {"/egress", "\"deny\"", "egress: needs \"control_plane\"\n"},
+      {"/workload", R"({"service": "web"})", "workload: needs \"control_plane\"\n"},
       {"/admin/address", "\"0.0.0.0\"", "admin.address: must be a loopback address\n"},
       {"/admin/address", "\"localhost\"", "admin.address: \"localhost\" is not an IP address\n"},
       {"/admin/port", "65536", "admin.port: must be a whole number from 0 to 65535\n"},
@@ -129,6 +133,103 @@ TEST(Bootstrap, RefusesEachFaultWithItsPath) {
   };
   for (const BadCase& each : cases) {
     const BootstrapRead read = read_bootstrap(changed(each.pointer, each.value).dump());
+    EXPECT_FALSE(read.bootstrap) << each.pointer;
+    EXPECT_EQ(to_text(read.problems), each.problems) << each.pointer << " " << each.value;
+  }
+}
+
+nlohmann::json member() {
+  return nlohmann::json::parse(R"({
+    "node": {"id": "orders-1"},
+    "control_plane": {"address": "127.0.0.1:15012", "trust_bundle": "root.pem"},
+    "identity": {"trust_domain": "mesh.local", "directory": "run/identity",
+                 "join_token_file": "run/token"},
+    "state_dir": "run/state", "egress": "deny",
+    "workload": {"namespace": "shop", "service": "orders", "labels": {"version": "v1"},
+                 "address": "10.0.0.7", "outbound": "127.0.0.1:0",
+                 "ports": [{"name": "http", "port": 8080, "app_protocol": "h2c",
+                            "inbound": "10.0.0.7:0"}]}})");
+}
+
+TEST(Bootstrap, ReadsAMemberOfAMesh) {
+  const BootstrapRead read = read_bootstrap(member().dump());
+  ASSERT_TRUE(read.bootstrap) << to_text(read.problems);
+  const Membership& membership = read.bootstrap->membership;
+  EXPECT_FALSE(read.bootstrap->identity);
+  EXPECT_EQ(membership.control_plane->address.to_string(), "127.0.0.1:15012");
+  EXPECT_EQ(membership.control_plane->trust_bundle, "root.pem");
+  EXPECT_EQ(membership.issued_identity->directory, "run/identity");
+  EXPECT_EQ(membership.issued_identity->join_token_file, "run/token");
+  EXPECT_EQ(membership.spiffe_id(), "spiffe://mesh.local/ns/shop/sa/orders");
+  EXPECT_EQ(membership.state_dir, "run/state");
+  EXPECT_EQ(membership.egress, Egress::deny);
+  EXPECT_EQ(membership.workload->labels.at("version"), "v1");
+  EXPECT_EQ(membership.workload->address, "10.0.0.7");
+  EXPECT_EQ(membership.workload->outbound.to_string(), "127.0.0.1:0");
+  ASSERT_EQ(membership.workload->ports.size(), 1u);
+  EXPECT_EQ(membership.workload->ports[0].name, "http");
+  EXPECT_EQ(membership.workload->ports[0].port, 8080);
+  EXPECT_EQ(membership.workload->ports[0].app_protocol, "h2c");
+  EXPECT_EQ(membership.workload->ports[0].inbound.to_string(), "10.0.0.7:0");
+}
+
+TEST(Bootstrap, AMemberMayLeaveMostOut) {
+  nlohmann::json json = member();
+  json.erase("state_dir");
+  json.erase("egress");
+  json["identity"].erase("join_token_file");
+  json["workload"] = {{"service", "orders"}};
+  const BootstrapRead read = read_bootstrap(json.dump());
+  ASSERT_TRUE(read.bootstrap) << to_text(read.problems);
+  const Membership& membership = read.bootstrap->membership;
+  EXPECT_EQ(membership.egress, Egress::allow);
+  EXPECT_EQ(membership.workload->name_space, "default");
+  EXPECT_EQ(membership.workload->outbound.to_string(), "127.0.0.1:15001");
+  EXPECT_TRUE(membership.workload->ports.empty());
+}
+
+TEST(Bootstrap, RefusesEachFaultOfAMember) {
+  const BadCase cases[] = {
+      {"/control_plane/address", "\"localhost:15012\"",
+       "control_plane.address: \"localhost:15012\" is not <ip>:<port>\n"},
+      {"/control_plane/address", "\"127.0.0.1:0\"", "control_plane.address: must have a port\n"},
+      {"/control_plane/trust_bundle", "-", "control_plane.trust_bundle: is missing\n"},
+      {"/control_plane", "-",
+       "identity.directory: needs \"control_plane\"\nworkload: needs \"control_plane\"\n"
+       "state_dir: needs \"control_plane\"\negress: needs \"control_plane\"\n"},
+      {"/identity", "-", "identity: is missing: the control plane must know who asks\n"},
+      {"/identity/directory", "-", "identity.directory: is missing\n"},
+      {"/identity/key", "\"key.pem\"",
+       "identity.key: does not go with \"directory\", where the issued one is kept\n"},
+      {"/identity/jointoken_file", "\"x\"",
+       "identity.jointoken_file: unknown field; did you mean \"join_token_file\"?\n"},
+      {"/workload", "-",
+       "identity.directory: needs \"workload\", which says whose certificate is asked for\n"},
+      {"/workload/service", "-", "workload.service: is missing\n"},
+      {"/workload/service", "\"or/ders\"",
+       "workload.service: \"or/ders\" must be letters a to z, digits and '-', at most 63\n"},
+      {"/workload/namespace", "\"\"", "workload.namespace: must not be empty\n"},
+      {"/workload/address", "\"orders\"", "workload.address: \"orders\" is not an IP address\n"},
+      {"/workload/outbound", "\"15001\"", "workload.outbound: \"15001\" is not <ip>:<port>\n"},
+      {"/workload/labels", "[]", "workload.labels: expected an object, found a list\n"},
+      {"/workload/labels/version", "2",
+       "workload.labels[\"version\"]: expected a string, found a number\n"},
+      {"/workload/ports", "{}", "workload.ports: expected a list, found an object\n"},
+      {"/workload/ports/0/port", "-", "workload.ports[0].port: is missing\n"},
+      {"/workload/ports/0/port", "0",
+       "workload.ports[0].port: must be a whole number from 1 to 65535\n"},
+      {"/workload/ports/0/app_protocol", "\"tcp\"",
+       "workload.ports[0].app_protocol: must be \"http\", \"h2c\" or \"grpc\"\n"},
+      {"/workload/ports/0/inbound", "\"any\"",
+       "workload.ports[0].inbound: \"any\" is not <ip>:<port>\n"},
+      {"/workload/ports/1", R"({"name": "http", "port": 8080})",
+       "workload.ports[1].name: \"http\" is given twice\n"
+       "workload.ports[1].port: 8080 is given twice\n"},
+      {"/workload/ports/1", R"({"port": 8081})", "workload.ports[1].name: is missing\n"},
+      {"/egress", "\"maybe\"", "egress: must be \"allow\" or \"deny\"\n"},
+  };
+  for (const BadCase& each : cases) {
+    const BootstrapRead read = read_bootstrap(changed(each.pointer, each.value, member()).dump());
     EXPECT_FALSE(read.bootstrap) << each.pointer;
     EXPECT_EQ(to_text(read.problems), each.problems) << each.pointer << " " << each.value;
   }

@@ -1,8 +1,10 @@
 #include "sidecar/config/compile_context.hpp"
 
+#include <type_traits>
 #include <utility>
 
 #include "sidecar/config/resource_json.hpp"
+#include "sidecar/routing/route_clusters.hpp"
 
 namespace tulle::config {
 
@@ -40,34 +42,46 @@ xds::ContentHash combined(const xds::ContentHash& own, const std::vector<Depende
 }  // namespace
 
 CompileContext::CompileContext(const xds::ResourceSet& all, const Materials& files,
-                               const Snapshot* previous, Problems& list)
+                               const Snapshot* previous, OnFault on_fault, Problems& list)
     : resources_(all),
       materials_(files),
+      former_(previous),
       previous_(previous != nullptr ? previous->cache.get() : nullptr),
+      on_fault_(on_fault),
       problems_(list),
-      cluster_slots_(previous != nullptr ? previous->clusters.size() : 0) {
-  // A cluster keeps its index while it exists; new ones get indexes never used before.
-  for (const auto& [name, resource] : resources_.all(xds::ResourceType::cluster)) {
-    std::optional<ClusterIndex> index;
-    if (previous != nullptr) {
-      const auto kept = previous->cluster_names.find(name);
-      if (kept != previous->cluster_names.end()) index = kept->second;
-    }
-    if (!index) index = static_cast<ClusterIndex>(cluster_slots_++);
-    cluster_names_.emplace_hint(cluster_names_.end(), name, *index);
+      cluster_slots_(previous != nullptr ? previous->clusters.size() : 0) {}
+
+// A cluster keeps its index while it exists; new ones get indexes never used before.
+ClusterIndex CompileContext::index_of(const std::string& name) {
+  const auto known = cluster_names_.find(name);
+  if (known != cluster_names_.end()) return known->second;
+  std::optional<ClusterIndex> index;
+  if (former_ != nullptr) {
+    const auto kept = former_->cluster_names.find(name);
+    if (kept != former_->cluster_names.end()) index = kept->second;
   }
+  if (!index) index = static_cast<ClusterIndex>(cluster_slots_++);
+  cluster_names_.emplace(name, *index);
+  return *index;
 }
 
 std::optional<ClusterIndex> CompileContext::cluster(std::string_view name) {
   record(Dependency::Kind::cluster, name);
-  const auto found = cluster_names_.find(name);
-  return found == cluster_names_.end() ? std::nullopt : std::optional(found->second);
+  const auto found = cache_.clusters.find(name);
+  if (found != cache_.clusters.end()) return found->second->node->index;
+  incomplete_ = true;
+  // A cluster that is there and faulty has been reported, and nothing comes of this run.
+  const bool reported = on_fault_ == OnFault::fail &&
+                        resources_.find(xds::ResourceType::cluster, name) != nullptr;
+  return reported ? std::optional<ClusterIndex>(0) : std::nullopt;
 }
 
 std::shared_ptr<const routing::RouteTable> CompileContext::routes(std::string_view name) {
   record(Dependency::Kind::routes, name);
   const auto found = cache_.tables.find(name);
-  return found == cache_.tables.end() ? nullptr : found->second->node;
+  if (found != cache_.tables.end()) return found->second->node;
+  incomplete_ = true;
+  return nullptr;
 }
 
 bool CompileContext::has_routes(std::string_view name) const {
@@ -102,9 +116,9 @@ xds::ContentHash CompileContext::current(Dependency::Kind kind, std::string_view
   };
   switch (kind) {
     case Dependency::Kind::cluster: {  // a route depends on the index, not on the content
-      const auto found = cluster_names_.find(name);
-      if (found == cluster_names_.end()) return {};
-      return {1, found->second};
+      const auto found = cache_.clusters.find(name);
+      if (found == cache_.clusters.end()) return {};
+      return {1, found->second->node->index};
     }
     case Dependency::Kind::routes: {
       const auto found = cache_.tables.find(name);
@@ -185,6 +199,8 @@ Result<std::shared_ptr<const TlsContext>> CompileContext::client_tls(
 void CompileContext::begin_node() {
   uses_.clear();
   tls_used_.reset();
+  problems_before_ = problems_.size();
+  incomplete_ = false;
 }
 
 template <class Node>
@@ -211,6 +227,72 @@ std::shared_ptr<const Record<Node>> CompileContext::reusable(
   return found->second;
 }
 
+namespace {
+
+// Which routes a held node goes on using.
+std::shared_ptr<const routing::RouteTable> routes_of(const ListenerConfig& node) {
+  return node.routes;
+}
+std::shared_ptr<const routing::RouteTable> routes_of(const Destination& node) {
+  return node.routes;
+}
+std::shared_ptr<const routing::RouteTable> routes_of(const ClusterConfig&) { return nullptr; }
+
+}  // namespace
+
+template <class Node>
+std::shared_ptr<const Record<Node>> CompileContext::hold(const Records<Node> CompileCache::* kind,
+                                                         const xds::Resource& resource) {
+  Held& held = held_.emplace_back(Held{resource.type, resource.name, false, nullptr});
+  if (previous_ == nullptr) return nullptr;
+  const auto found = (previous_->*kind).find(resource.name);
+  if (found == (previous_->*kind).end()) return nullptr;
+  held.has_former = true;
+  if constexpr (std::is_same_v<Node, routing::RouteTable>) {
+    held.routes = found->second->node;
+  } else {
+    held.routes = routes_of(*found->second->node);
+  }
+  return found->second;
+}
+
+void CompileContext::keep_clusters_of(const routing::RouteTable& table) {
+  for (const ClusterIndex index : clusters_of(table)) {
+    const std::string& name = former_->cluster(index).name;
+    if (cache_.clusters.contains(name)) continue;
+    const auto record = previous_->clusters.find(name);
+    ASSERT(record != previous_->clusters.end());
+    keep_tls(cache_, *record->second);
+    cluster_names_.insert_or_assign(name, index);
+    cache_.clusters.emplace(name, record->second);
+  }
+}
+
+namespace {
+
+template <class Node>
+void keep_tls_of(CompileCache& cache, const Record<Node>& record) {
+  if (!record.tls) return;
+  cache.tls.emplace(record.tls->whole, record.node->tls);
+  cache.shared_tls.emplace(record.tls->shared, record.node->tls);
+}
+
+}  // namespace
+
+void keep_tls(CompileCache& cache, const Record<ListenerConfig>& record) {
+  keep_tls_of(cache, record);
+}
+
+void keep_tls(CompileCache& cache, const Record<ClusterConfig>& record) {
+  keep_tls_of(cache, record);
+}
+
+bool CompileContext::was_destination(const xds::Resource& listener) const {
+  if (previous_ == nullptr) return false;
+  const auto found = previous_->destinations.find(listener.name);
+  return found != previous_->destinations.end() && found->second->own == listener.hash;
+}
+
 Place CompileContext::place_of(const xds::Resource& resource) const {
   return Place(problems_, title_of(resource));
 }
@@ -218,8 +300,11 @@ Place CompileContext::place_of(const xds::Resource& resource) const {
 #define TULLE_FOR_NODE(Node)                                                                  \
   template std::shared_ptr<Record<Node>> CompileContext::end_node<Node>(const xds::Resource&); \
   template std::shared_ptr<const Record<Node>> CompileContext::reusable<Node>(                 \
+      const Records<Node> CompileCache::*, const xds::Resource&);                              \
+  template std::shared_ptr<const Record<Node>> CompileContext::hold<Node>(                     \
       const Records<Node> CompileCache::*, const xds::Resource&);
 TULLE_FOR_NODE(ListenerConfig)
+TULLE_FOR_NODE(Destination)
 TULLE_FOR_NODE(routing::RouteTable)
 TULLE_FOR_NODE(ClusterConfig)
 #undef TULLE_FOR_NODE

@@ -47,18 +47,34 @@ using Records = std::map<std::string, std::shared_ptr<const Record<Node>>, std::
 
 struct CompileCache {
   Records<ListenerConfig> listeners;
+  Records<Destination> destinations;    // of Listener resources with an api_listener
   Records<routing::RouteTable> tables;  // of RouteConfiguration resources
   Records<ClusterConfig> clusters;
   std::map<xds::ContentHash, std::shared_ptr<const TlsContext>> tls;
   std::map<xds::ContentHash, std::shared_ptr<const TlsContext>> shared_tls;  // any one of those
 };
 
+// What to do about a resource that does not compile, or not yet.
+enum class OnFault : uint8_t {
+  fail,       // the whole run is worth nothing; go on only to find more problems
+  hold_back,  // its former form stays, everything else goes on
+};
+
+// A resource of which the former form, if there is one, is in force instead.
+struct Held {
+  xds::ResourceType type;
+  std::string name;
+  bool has_former = false;
+  std::shared_ptr<const routing::RouteTable> routes;  // of the former form, where it has any
+};
+
 class CompileContext {
  public:
   CompileContext(const xds::ResourceSet& all, const Materials& files, const Snapshot* previous,
-                 Problems& list);
+                 OnFault on_fault, Problems& list);
 
-  // Look-ups. Null or empty: not there; the caller reports it, with the right path.
+  // Look-ups. Null or empty: not there; the caller reports it, with the right path. Where faults are
+  // held back, only what can be used is there.
   std::optional<ClusterIndex> cluster(std::string_view name);
   std::shared_ptr<const routing::RouteTable> routes(std::string_view name);
   bool has_routes(std::string_view name) const;  // it exists, even if it does not compile
@@ -76,6 +92,8 @@ class CompileContext {
 
   // Between these two everything looked up is a dependency of one node.
   void begin_node();
+  // Nothing was reported, and nothing it needs is missing. What is not whole must not be used.
+  bool node_is_whole() const { return !incomplete_ && problems_.size() == problems_before_; }
   template <class Node>
   std::shared_ptr<Record<Node>> end_node(const xds::Resource& resource);
 
@@ -84,7 +102,31 @@ class CompileContext {
   std::shared_ptr<const Record<Node>> reusable(const Records<Node> CompileCache::* kind,
                                                const xds::Resource& resource);
 
+  // Listeners whose address cannot be had, and why. Not for listeners that are in force already.
+  void set_unusable(const std::map<std::string, std::string, std::less<>>& names) {
+    unusable_ = &names;
+  }
+  const std::string* unusable(std::string_view listener) const {
+    if (unusable_ == nullptr) return nullptr;
+    const auto found = unusable_->find(listener);
+    return found == unusable_->end() ? nullptr : &found->second;
+  }
+
+  // The resource was a destination in the former run, and is the same.
+  bool was_destination(const xds::Resource& listener) const;
+
+  // The former form of what has not become whole: its record, or null. Noted in held().
+  template <class Node>
+  std::shared_ptr<const Record<Node>> hold(const Records<Node> CompileCache::* kind,
+                                           const xds::Resource& resource);
+  std::vector<Held>& held() { return held_; }
+  // Takes over clusters of the former run that `table` refers to and that are gone by now.
+  void keep_clusters_of(const routing::RouteTable& table);
+  // A cluster is complete: where its former self had an index, that one.
+  ClusterIndex index_of(const std::string& name);
+
   Place place_of(const xds::Resource& resource) const;
+  OnFault on_fault() const { return on_fault_; }
   Problems& problems() { return problems_; }
   const xds::ResourceSet& resources() const { return resources_; }
   // Filled by compile(), read by routes() and by the next run.
@@ -106,7 +148,9 @@ class CompileContext {
 
   const xds::ResourceSet& resources_;
   const Materials& materials_;
-  const CompileCache* previous_;  // null: none
+  const Snapshot* former_;        // null: none
+  const CompileCache* previous_;  // of the former run; null: none
+  const OnFault on_fault_;
   Problems& problems_;
   CompileCache cache_;
   std::map<std::string, ClusterIndex, std::less<>> cluster_names_;
@@ -115,6 +159,16 @@ class CompileContext {
   std::optional<xds::ContentHash> identity_hash_;
   std::map<std::pair<Dependency::Kind, std::string>, xds::ContentHash> uses_;
   std::optional<TlsKeys> tls_used_;
+  size_t problems_before_ = 0;
+  bool incomplete_ = false;
+  std::vector<Held> held_;
+  const std::map<std::string, std::string, std::less<>>* unusable_ = nullptr;
 };
+
+// A node that is taken over brings its TLS context along.
+void keep_tls(CompileCache& cache, const Record<ListenerConfig>& record);
+void keep_tls(CompileCache& cache, const Record<ClusterConfig>& record);
+inline void keep_tls(CompileCache&, const Record<Destination>&) {}
+inline void keep_tls(CompileCache&, const Record<routing::RouteTable>&) {}
 
 }  // namespace tulle::config

@@ -24,11 +24,18 @@ class RouteMatch;
 namespace envoy::type::matcher::v3 {
 class StringMatcher;
 }
+namespace google::protobuf {
+class Any;
+}
 
 namespace tulle::config {
 
 // Resources to nodes. Null: reported.
 std::shared_ptr<ListenerConfig> compile_listener(CompileContext& context,
+                                                 const xds::Resource& resource);
+// A Listener with an api_listener: the routes of what is named "<host>:<port>".
+bool is_destination(const xds::Resource& listener);
+std::shared_ptr<Destination> compile_destination(CompileContext& context,
                                                  const xds::Resource& resource);
 std::shared_ptr<const routing::RouteTable> compile_route_resource(CompileContext& context,
                                                                   const xds::Resource& resource);
@@ -36,6 +43,17 @@ std::shared_ptr<ClusterConfig> compile_cluster(CompileContext& context,
                                                const xds::Resource& resource);
 
 // Parts.
+struct HttpManager {
+  HttpOptions http;                                   // streams may be left open: kStreamsNotGiven
+  std::shared_ptr<const routing::RouteTable> routes;  // null: reported
+  std::string stat_prefix;
+  bool on_demand = false;
+};
+inline constexpr uint32_t kStreamsNotGiven = 0;  // not a value anybody can give
+// `any` must hold an HttpConnectionManager.
+HttpManager compile_http_manager(CompileContext& context, const google::protobuf::Any& any,
+                                 const Place& place);
+
 std::shared_ptr<const routing::RouteTable> compile_routes(
     CompileContext& context, const envoy::config::route::v3::RouteConfiguration& config,
     const Place& place);

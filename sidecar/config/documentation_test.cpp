@@ -36,7 +36,10 @@ TEST(Documentation, ItsExamplesCompile) {
   nlohmann::json resources = nlohmann::json::array();
   int tables = 0;
   for (nlohmann::json example : examples()) {
-    if (example.contains("static_resources")) {
+    if (example.contains("control_plane")) {
+      const BootstrapRead member = read_bootstrap(example.dump());
+      EXPECT_TRUE(member.bootstrap) << to_text(member.problems);
+    } else if (example.contains("static_resources")) {
       bootstrap = example;
     } else if (example.contains("@type")) {
       resources.push_back(example);
@@ -49,7 +52,7 @@ TEST(Documentation, ItsExamplesCompile) {
   }
   ASSERT_TRUE(bootstrap.is_object());
   ASSERT_EQ(tables, 2);
-  ASSERT_EQ(resources.size(), 5u);
+  ASSERT_EQ(resources.size(), 6u);
   for (const char* name : {"orders-v2", "payments"}) resources.push_back(plain_cluster(name));
   bootstrap["static_resources"] = resources;
   Materials materials = testing::test_materials();

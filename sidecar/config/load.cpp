@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "sidecar/config/hold_back.hpp"
+
 namespace tulle::config {
 
 Loaded load(const std::string& path, const Snapshot* previous) {
@@ -11,11 +13,21 @@ Loaded load(const std::string& path, const Snapshot* previous) {
   loaded.bootstrap = std::move(read.bootstrap);
   if (!loaded.bootstrap) return loaded;
   // Compile even when a file is missing, so that all problems are seen at once.
-  const Materials materials =
-      read_materials(loaded.bootstrap->identity, loaded.bootstrap->resources, loaded.problems);
-  Compiled compiled = compile(loaded.bootstrap->resources, materials, previous);
-  for (Problem& problem : compiled.problems) loaded.problems.push_back(std::move(problem));
-  if (loaded.problems.empty()) loaded.snapshot = std::move(compiled.snapshot);
+  const xds::ResourceSet& resources = loaded.bootstrap->resources;
+  loaded.materials = read_materials(loaded.bootstrap->identity, resources, loaded.problems);
+  std::shared_ptr<const Snapshot> snapshot;
+  Problems problems;
+  if (loaded.bootstrap->membership.control_plane && loaded.materials.complete) {
+    Merged merged = compile_holding_back(resources, {}, loaded.materials, previous);
+    snapshot = std::move(merged.snapshot);
+    problems = std::move(merged.others);
+  } else {
+    Compiled compiled = compile(resources, loaded.materials, previous);
+    snapshot = std::move(compiled.snapshot);
+    problems = std::move(compiled.problems);
+  }
+  for (Problem& problem : problems) loaded.problems.push_back(std::move(problem));
+  if (loaded.problems.empty()) loaded.snapshot = std::move(snapshot);
   return loaded;
 }
 

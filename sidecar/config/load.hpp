@@ -16,7 +16,10 @@ namespace tulle::config {
 
 struct Loaded {
   std::optional<Bootstrap> bootstrap;        // set when the file itself was good
-  std::shared_ptr<const Snapshot> snapshot;  // null exactly when there are problems
+  Materials materials;
+  // Null exactly when there are problems. Of a member of a mesh: what the file alone makes possible,
+  // without what waits for the control plane.
+  std::shared_ptr<const Snapshot> snapshot;
   Problems problems;
 };
 

@@ -3,8 +3,8 @@
 // Owns nothing but itself; all nodes are shared_ptr<const> and shared between generations while
 // their content is equal (pointer equality of two nodes means "unchanged"). Mutable state, such as
 // pools, balancers and counters, belongs to the worker.
-// Invariants: every ClusterIndex in a route table of this snapshot names a cluster of this
-// snapshot. A cluster keeps its index as long as it exists, and the index of a removed cluster is
+// Invariants: every ClusterIndex in a route table of this snapshot, those of destinations included,
+// names a cluster of this snapshot. A cluster keeps its index as long as it exists, and the index of a removed cluster is
 // never given to another one: an exchange that still holds a route of an older generation finds
 // its own cluster or none.
 #pragma once
@@ -19,6 +19,7 @@
 #include "core/base/clock.hpp"
 #include "core/http/limits.hpp"
 #include "core/net/address.hpp"
+#include "sidecar/config/destinations.hpp"
 #include "sidecar/routing/route_table.hpp"
 #include "xds/content_hash.hpp"
 
@@ -49,6 +50,7 @@ struct ListenerConfig {
   Duration tls_handshake_timeout = 5s;
   HttpOptions http;
   std::shared_ptr<const routing::RouteTable> routes;  // never null
+  bool on_demand = false;  // what `routes` does not match is looked up in the destinations
   std::string stat_name;                              // stat_prefix, else the name
   xds::ContentHash hash{};
 };
@@ -100,16 +102,20 @@ struct CompileCache;
 
 struct Snapshot {
   uint64_t generation = 0;  // 1, 2, 3, ... of this process
-  std::string version;      // hex hash of all resources and materials; equal content, equal version
+  std::string version;      // hex hash of what is in force; endpoints and files are left out
   std::vector<std::shared_ptr<const ListenerConfig>> listeners;  // ordered by name
   std::vector<std::shared_ptr<const ClusterConfig>> clusters;    // by index; null: removed
   std::map<std::string, ClusterIndex, std::less<>> cluster_names;
+  std::shared_ptr<const Destinations> destinations;  // ordered by name; never null once compiled
   std::shared_ptr<const CompileCache> cache;
 
   const ClusterConfig& cluster(ClusterIndex index) const { return *clusters[index]; }
   const ClusterConfig* find_cluster(std::string_view name) const {  // not for the hot path
     const auto found = cluster_names.find(name);
     return found == cluster_names.end() ? nullptr : clusters[found->second].get();
+  }
+  const Destination* find_destination(std::string_view name) const {
+    return destinations == nullptr ? nullptr : destinations->find(name);
   }
 };
 

@@ -37,10 +37,11 @@ struct Supported {
 const Supported kSupported[] = {
     // Listeners.
     {"envoy.config.listener.v3.Listener",
-     {"name", "address", "filter_chains", "traffic_direction", "stat_prefix"},
+     {"name", "address", "filter_chains", "traffic_direction", "stat_prefix", "api_listener"},
      {"metadata"},
      {"bind_to_port", "enable_reuse_port"},
      {"use_original_dst", "transparent", "freebind"}},
+    {"envoy.config.listener.v3.ApiListener", {"api_listener"}},
     {"envoy.config.listener.v3.FilterChain",
      {"filter_chain_match", "filters", "transport_socket", "transport_socket_connect_timeout"},
      {"name", "metadata"}},
@@ -55,6 +56,7 @@ const Supported kSupported[] = {
      {"config_source", "route_config_name"}},
     {"envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter",
      {"name", "typed_config", "is_optional"}},
+    {"envoy.extensions.filters.http.on_demand.v3.OnDemand", {}},
     {"envoy.extensions.filters.http.router.v3.Router",
      {},
      {"dynamic_stats", "suppress_envoy_headers"}},  // x-envoy-* is never added

@@ -174,7 +174,7 @@ void Subscriber::take_ticket() {
         std::string(to_string(error->code)) + ": " + error->detail;
     ticket_.reset();
     // The stream of before stays, if there is one.
-    last_failure_ = why;
+    note_failure(why);
     shard_.add(counters_.disconnects);
     back_off();
     return;
@@ -238,13 +238,20 @@ void Subscriber::lose(std::string why) {
   stream_.reset();
   session_.end_stream();
   answer_.disarm();
-  last_failure_ = std::move(why);
+  note_failure(std::move(why));
   shard_.add(counters_.disconnects);
   if (served) {
     log::warn("control plane lost, the configuration stays in force reason=\"" + last_failure_ +
               "\"");
   }
   back_off();
+}
+
+// Another reason than before is news for the owner, which tells it to people.
+void Subscriber::note_failure(std::string why) {
+  if (last_failure_ == why) return;
+  last_failure_ = std::move(why);
+  ++connection_changes_;
 }
 
 void Subscriber::back_off() {

@@ -92,7 +92,7 @@ class Subscriber final : private Task {
   const std::string& last_failure() const { return last_failure_; }  // why there is no stream
   // Has ever been answered for its listeners in this run.
   bool initialized() const { return initialized_; }
-  // Rises with resources(), unknown() and connected().
+  // Rises with resources(), unknown(), connected() and another last_failure().
   uint64_t changes() const { return session_.changes() + connection_changes_; }
   // Of the last response of a type; empty when it was accepted.
   const std::string& rejection(xds::ResourceType type) const { return session_.rejection(type); }
@@ -119,6 +119,7 @@ class Subscriber final : private Task {
   void heard();
   void send();
   void lose(std::string why);
+  void note_failure(std::string why);
   void back_off();
   void subscribe();
   const std::set<xds::ResourceKey>& references(

@@ -8,6 +8,7 @@
 #include "core/net/loop.hpp"
 #include "core/net/tls.hpp"
 #include "sidecar/exchange/trace_id.hpp"
+#include "sidecar/routing/destination_name.hpp"
 #include "sidecar/routing/field_changes.hpp"
 
 namespace tulle::exchange {
@@ -16,6 +17,9 @@ namespace {
 // An attempt that failed teaches the balancer this latency, so that an endpoint which refuses
 // quickly does not look like the fastest of all.
 constexpr Duration kFailureLatency = 1s;
+
+// How long an exchange waits for the control plane to say where its destination is.
+constexpr Duration kDestinationWait = 5s;
 
 // Moves what the receiver has room for. The sender's window reopens by exactly that much. The one
 // place where bytes pass from side to side: a tee or a transformer would stand here.
@@ -58,6 +62,7 @@ Exchange::Exchange(ExchangeHost& host, const ListenerView& listener, StreamRef d
       down_(std::move(down)),
       attempts_{Attempt(*this)},
       generation_(&host.pin()),
+      wait_(*this),
       timer_(*this),
       started_(loop_.now()),
       last_progress_(started_) {
@@ -88,6 +93,7 @@ bool Exchange::step() {
   if (timer_.fired() && check_time()) return true;
   switch (phase_) {
     case Phase::admitting: return admit();
+    case Phase::locating: return locate();
     case Phase::choosing: return choose();
     case Phase::opening: return open();
     case Phase::relaying: return relay();
@@ -110,14 +116,57 @@ bool Exchange::admit() {
   const config::HttpOptions& http = listener_.config->http;
   if (http.request_timeout > Duration{0}) request_deadline_ = started_ + http.request_timeout;
   idle_limit_ = http.stream_idle_timeout;
+  phase_ = listener_.config->on_demand ? Phase::locating : Phase::choosing;
+  return true;
+}
+
+// Whose routes hold: the listener's own where one matches, else those of the destination that the
+// request names. A destination that nobody has asked for yet is asked for, and comes with a later
+// generation. Silence never means that there is none: no answer is config_missing.
+bool Exchange::locate() {
+  const auto request = routing::RequestView::of(*down_->head());
+  const routing::RouteTable& own = *listener_.config->routes;
+  if (!own.virtual_hosts().empty() && own.match(request, host_.rng().next()) != nullptr) {
+    phase_ = Phase::choosing;
+    return true;
+  }
+  if (wait_until_ != kNever) generation_ = &host_.repin(*generation_);
+  const routing::DestinationName name(request.authority, request.scheme);
+  destination_ = generation_->snapshot->find_destination(name.text());
+  if (destination_ == nullptr) return await_destination(name.text());
+  host_.destination_used(*destination_);
+  if (destination_->kind == config::Destination::Kind::refused) {
+    return refuse({Code::denied, Origin::local,
+                   destination_->name + " is not in the mesh, and egress is denied"});
+  }
+  wait_.unlink();
+  wait_until_ = kNever;
   phase_ = Phase::choosing;
   return true;
+}
+
+bool Exchange::await_destination(std::string_view name) {
+  const bool late = loop_.now() >= wait_until_;
+  if (late || !host_.await_destination(name, wait_)) {
+    wait_.unlink();
+    return refuse({Code::config_missing, Origin::local,
+                   std::string(name) + (late ? ": the control plane has not answered in time"
+                                             : ": no such destination is configured")});
+  }
+  if (wait_until_ == kNever) {
+    began_with_ = generation_->snapshot;
+    wait_until_ = loop_.now() + kDestinationWait;
+    arm_timer();
+  }
+  return false;
 }
 
 bool Exchange::choose() {
   const Head& request = *down_->head();
   const uint64_t random = host_.rng().next();
-  route_ = listener_.config->routes->match(routing::RequestView::of(request), random);
+  const routing::RouteTable& routes =
+      destination_ != nullptr ? *destination_->routes : *listener_.config->routes;
+  route_ = routes.match(routing::RequestView::of(request), random);
   if (route_ == nullptr) {
     return refuse({Code::no_route, Origin::local,
                    "no route for " + request.authority + request.path});
@@ -327,6 +376,7 @@ bool Exchange::check_time() {
 void Exchange::arm_timer() {
   Instant when = std::min(deadline_, down_->arrived() ? kNever : request_deadline_);
   if (idle_limit_ > Duration{0}) when = std::min(when, last_progress_ + idle_limit_);
+  if (phase_ == Phase::locating) when = std::min(when, wait_until_);
   if (when != kNever) timer_.arm_at(when);
 }
 
@@ -336,6 +386,8 @@ void Exchange::conclude() {
   summary.request = down_->head();
   summary.listener = listener_.config;
   summary.listener_stat_slot = listener_.stat_slot;
+  summary.external =
+      destination_ != nullptr && destination_->kind == config::Destination::Kind::external;
   summary.route = route_;
   summary.cluster = cluster_;
   summary.endpoint = last_endpoint_;
@@ -343,7 +395,9 @@ void Exchange::conclude() {
   if (attempt().has_stream() && attempt().stream().peer() != nullptr) {
     summary.callee = attempt().stream().peer()->spiffe_id;
   }
-  summary.config_version = generation_->snapshot->version;
+  summary.config_version = destination_ != nullptr && !destination_->version.empty()
+                               ? destination_->version
+                               : generation_->snapshot->version;
   summary.error = error_ ? &*error_ : nullptr;
   summary.answered_by_mesh = answered_by_mesh_;
   summary.status = down_->head_sent() && down_->departing_head() != nullptr

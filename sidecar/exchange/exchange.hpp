@@ -3,8 +3,8 @@
 // Owns the downstream StreamRef and the attempts. Both streams wake it; it looks at data and moves
 // on. The phases are the story, in order:
 //
-//   admitting -> choosing -> opening -> relaying -> finishing -> over
-//        \___________\__________\_________/  replying: our own answer
+//   admitting -> locating -> choosing -> opening -> relaying -> finishing -> over
+//        \___________\___________\__________\_________/  replying: our own answer
 //
 // Exactly one end per exchange: conclude() runs once, writes the summary and lets go of everything.
 // Made by Gateway::serve(), parked in the downstream stream, destroyed with it.
@@ -31,12 +31,16 @@ class Exchange final : public Task, public Pooled<Exchange> {
   ~Exchange() override;
 
  private:
-  enum class Phase : uint8_t { admitting, choosing, opening, relaying, replying, finishing, over };
+  enum class Phase : uint8_t {
+    admitting, locating, choosing, opening, relaying, replying, finishing, over
+  };
 
   void run() override;
   bool step();
 
   bool admit();
+  bool locate();
+  bool await_destination(std::string_view name);
   bool choose();
   bool open();
   bool relay();
@@ -62,6 +66,11 @@ class Exchange final : public Task, public Pooled<Exchange> {
   // Room for one at a time today; hedging and mirroring fill more without changing the phases.
   std::array<Attempt, 1> attempts_;
   Generation* generation_;                     // pinned: routes and configuration stay valid
+  const config::Destination* destination_ = nullptr;  // null: the listener's own routes hold
+  DestinationWait wait_;
+  Instant wait_until_ = kNever;                // for the destination; never: has not been asked for
+  // Where the listener's configuration comes from, once a newer generation is pinned.
+  std::shared_ptr<const config::Snapshot> began_with_;
   const routing::Route* route_ = nullptr;
   const routing::Forward* forward_ = nullptr;
   const routing::Target* target_ = nullptr;

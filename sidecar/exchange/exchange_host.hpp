@@ -7,6 +7,7 @@
 #include <memory>
 #include <string_view>
 
+#include "core/base/list.hpp"
 #include "core/base/rng.hpp"
 #include "sidecar/config/snapshot.hpp"
 #include "sidecar/exchange/summary.hpp"
@@ -14,6 +15,7 @@
 
 namespace tulle {
 class Loop;
+class Task;
 }
 
 namespace tulle::exchange {
@@ -35,12 +37,26 @@ struct ListenerView {
   bool removed = false;
 };
 
+struct DestinationTag {};
+
+// An exchange's place among those that wait for a destination; dropping it stops waiting.
+struct DestinationWait : ListNode<DestinationTag> {
+  explicit DestinationWait(Task& waiter_task) : waiter(waiter_task) {}
+  Task& waiter;
+};
+
 class ExchangeHost {
  public:
   virtual Loop& loop() = 0;
   virtual Rng& rng() = 0;
   virtual Generation& pin() = 0;                 // the present generation, counted
   virtual void unpin(Generation& generation) = 0;
+  // Exchanges the pin for one of the present generation, which may be the same.
+  virtual Generation& repin(Generation& former) = 0;
+  // Asks for a destination that the present generation lacks; the next one wakes the waiter once.
+  // False: there is nobody to ask, or too much is being asked for.
+  virtual bool await_destination(std::string_view name, DestinationWait& wait) = 0;
+  virtual void destination_used(const config::Destination& destination) = 0;
   virtual routing::Cluster* cluster(routing::ClusterIndex index) = 0;
   virtual void ended(const Summary& summary) = 0;
   virtual std::string_view via() const = 0;      // pseudonym for the via field

@@ -29,6 +29,7 @@ struct Summary {
   const Head* request = nullptr;                // as received
   const config::ListenerConfig* listener = nullptr;
   uint32_t listener_stat_slot = 0;
+  bool external = false;                        // let through to outside of the mesh
   const routing::Route* route = nullptr;        // null: none matched
   const routing::Cluster* cluster = nullptr;
   const routing::Endpoint* endpoint = nullptr;  // of the last attempt

@@ -106,6 +106,7 @@ void render_outcome(const Summary& summary, Line& line) {
 }
 
 void render_path(const Summary& summary, Line& line) {
+  if (summary.external) line.text("destination", "external");
   if (summary.route != nullptr) line.text("route", summary.route->name);
   if (summary.cluster != nullptr) line.text("cluster", summary.cluster->config().name);
   if (summary.endpoint != nullptr) line.text("endpoint", summary.endpoint->address().to_string());
