@@ -184,7 +184,7 @@ INSTANTIATE_TEST_SUITE_P(
         Fault{kRoute, "codes: [503]", "codes: [200]", "spec.rules[0].retry.codes[0]: must be a status from 400 to 599"},
         Fault{kRoute, "attempts: 2", "attempts: -1", "spec.rules[0].retry.attempts: must be a whole number"},
         Fault{kRoute, "  rules:", "  hostnames: [a.example]\n  rules:", "spec.hostnames: a route of a Service has no host names"},
-        Fault{kRoute, "      method: POST", "      method: POST\n      method: GET", "line 13, column"}));
+        Fault{kRoute, "      method: POST", "      method: POST\n      method: GET", "line 14, column 7: \"method\" is given twice"}));
 
 TEST(Read, EveryProblemAtOnce) {
   const DocumentRead read = read_document(
