@@ -19,7 +19,7 @@ TEST(DocumentTables, ShowRoutesAsShares) {
       "status": {"conditions": [{"type": "Accepted", "status": "True"},
                                 {"type": "ResolvedRefs", "status": "False", "reason": "BackendNotFound"}]}}]})",
                             kNow, false),
-            "NAME     OF       RULES                             ACCEPTED                       AGE\n"
+            "NAME     OF       RULES                            ACCEPTED                       AGE\n"
             "kitchen  kitchen  /new -> v2, -> 80 % v1, 20 % v2  ResolvedRefs: BackendNotFound  10m\n");
 }
 
