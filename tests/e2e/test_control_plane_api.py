@@ -11,7 +11,7 @@ import threading
 import unittest
 
 from control_plane import CONTROL_PLANE, ControlPlane, http_route, path_of, service, workload
-from mesh import PATIENCE, SANITIZER, Mesh, wait_for
+from mesh import PATIENCE, ROOT, SANITIZER, Mesh, program, wait_for
 
 
 def contents(path):
@@ -349,6 +349,23 @@ class OpenApi(Shared):
         for name in ("tulle_store_revision", "tulle_api_requests_total", "tulle_certificate_not_after_seconds"):
             self.assertIn(name, text)
         self.assertEqual(404, self.it.ask_metrics("/v1/services").status)
+
+
+class Documentation(Case):
+    def test_every_line_of_the_document_works(self):
+        it = start(self.mesh)
+        lines = [line[4:] for line in contents(os.path.join(ROOT, "docs", "api.md")).decode().splitlines()
+                 if line.startswith(("    mesh ", "    export AUTH", "    alias "))]
+        self.assertGreater(len([line for line in lines if line.startswith("mesh ")]), 15)
+        script = "shopt -s expand_aliases\nset -e\nexport API=%s DATA=%s\n" % (it.endpoints["api"], it.data)
+        done = subprocess.run([program("bash"), "-c", script + "set -x\n" + "\n".join(lines)], capture_output=True,
+                              text=True, timeout=PATIENCE)
+        self.assertEqual(0, done.returncode, done.stdout[-2000:] + done.stderr[-2000:])
+        described = it.get("/openapi.json").json["paths"]
+        for path in described:
+            words = re.escape(path).replace(r"\{namespace\}", r"[\w-]+").replace(r"\{name\}", r"[\w-]+")
+            if "httproutes" not in path and "workloads" not in path:  # as services
+                self.assertRegex("\n".join(lines) + "\n", r"\$API" + words + r"[?\" \n]", path)
 
 
 class Durability(Case):
