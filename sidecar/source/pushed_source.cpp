@@ -242,10 +242,15 @@ void PushedSource::take_trust(std::vector<xds::Refusal>& refusals) {
   take_identity();
 }
 
+// The control plane has answered for our listeners in this run, and we have looked at the answer.
+bool PushedSource::has_spoken() const {
+  return subscriber_ != nullptr && !subscriber_->version(ResourceType::listener).empty();
+}
+
 // Answers of a former run hold until this one has answers of its own.
 std::set<std::string, std::less<>> PushedSource::unknown() const {
   std::set<std::string, std::less<>> names;
-  if (subscriber_ == nullptr || !subscriber_->initialized()) names = stored_unknown_;
+  if (!has_spoken()) names = stored_unknown_;
   if (subscriber_ != nullptr) names.insert(subscriber_->unknown().begin(),
                                            subscriber_->unknown().end());
   std::erase_if(names, [&](const std::string& name) { return !names_.contains(name); });
@@ -254,8 +259,7 @@ std::set<std::string, std::less<>> PushedSource::unknown() const {
 
 // Of this run's answer, or all that the stored configuration has.
 bool PushedSource::own_listeners_are_there(const config::Merged& merged) const {
-  const bool spoken = subscriber_ != nullptr && subscriber_->initialized();
-  if (!spoken && (!restored_ || merged.snapshot->listeners.empty())) return false;
+  if (!has_spoken() && (!restored_ || merged.snapshot->listeners.empty())) return false;
   return std::ranges::none_of(merged.held, [&](const config::HeldBack& held) {
     return held.resource.first == ResourceType::listener && !held.has_former &&
            routing::parse_destination(held.resource.second).port == 0;
@@ -332,7 +336,7 @@ void PushedSource::save() {
   save_timer_.disarm();
   const std::string& directory = bootstrap_.membership.state_dir;
   // Before the control plane has spoken there is nothing to say that the file does not.
-  if (directory.empty() || subscriber_ == nullptr || !subscriber_->initialized()) return;
+  if (directory.empty() || !has_spoken()) return;
   config::LastGood state;
   state.resources = subscriber_->resources();
   state.destinations = names_.names();

@@ -63,6 +63,7 @@ class PushedSource final : public ConfigSource {
   bool compile();
   config::Merged merge(std::vector<xds::Refusal>& refusals);
   void take_trust(std::vector<xds::Refusal>& refusals);
+  bool has_spoken() const;
   std::set<std::string, std::less<>> unknown() const;
   bool own_listeners_are_there(const config::Merged& merged) const;
   void report(const config::Merged& merged, const std::vector<xds::Refusal>& refusals);
