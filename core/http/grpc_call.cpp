@@ -32,8 +32,8 @@ GrpcCall::GrpcCall(Loop& loop, Pool& pool, GrpcRequest request, Task& owner)
 
 GrpcAnswer GrpcCall::answer() {
   Result<CallAnswer>& outcome = call_.outcome();
-  if (!outcome) return {status_of_failure(outcome.error()), {}};
-  GrpcAnswer answer{status_of(*outcome), {}};
+  if (!outcome) return {status_of_failure(outcome.error()), {}, outcome.error()};
+  GrpcAnswer answer{status_of(*outcome), {}, std::nullopt};
   if (!answer.status.ok()) return answer;
   GrpcReader reader(max_message_, outcome->head.fields.get("grpc-encoding").value_or(""));
   std::string_view body = outcome->body;

@@ -25,6 +25,7 @@ struct GrpcRequest {
 struct GrpcAnswer {
   GrpcStatus status;
   std::string message;                // when ok()
+  std::optional<Error> failure;       // it broke off: the status is ours and not the server's
 };
 
 // Begins at once; `owner` is woken when done(). Destroying it gives the call up. Never repeated: the

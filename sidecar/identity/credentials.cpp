@@ -107,7 +107,8 @@ void Credentials::load() {
 void Credentials::run() {
   if (call_ != nullptr && call_->done()) take_answer();
   if (timer_.fired()) timer_.disarm();
-  if (call_ == nullptr && now_seconds() >= ask_at_) begin();
+  // Armed: a pause after a failure, which may be shorter than the seconds of ask_at_.
+  if (call_ == nullptr && !timer_.armed() && now_seconds() >= ask_at_) begin();
   arm();
 }
 
@@ -211,9 +212,12 @@ void Credentials::take_answer() {
   call_.reset();
   pool_.reset();
   if (!answer.status.ok()) {
-    const Error why = error_of(answer.status);
+    const Error why = answer.failure ? *answer.failure : error_of(answer.status);
     // Everything else may be different the next time; a token that was refused stays refused.
-    if (why.code == Code::unauthenticated || why.code == Code::denied) spend_token(why.detail);
+    const bool said = !answer.failure;
+    if (said && (why.code == Code::unauthenticated || why.code == Code::denied)) {
+      spend_token(why.detail);
+    }
     return failed(why);
   }
   auto signed_by = xds::decode_sign_response(answer.message);
