@@ -70,11 +70,8 @@ Result<std::unique_ptr<Authority>> Authority::open(Loop& loop, AuthorityOptions 
     log::info("new certificate authority id=" + first->id + " trust_domain=" +
               options.trust_domain);
     stored->emplace(times, std::move(*first));
-  } else if ((*stored)->next()) {
-    // While we were away nobody was told of it: the time for that begins now.
-    PreparedSlot next = *(*stored)->next();
-    next.since = now_seconds();
-    stored->emplace(times, (*stored)->current(), std::move(next), (*stored)->previous());
+  } else {
+    (*stored)->restarted(now_seconds());
   }
   const Slot& current = (*stored)->current();
   auto usable = check_issuer(issuer_of(current), probe_identity(options), now_seconds());
@@ -120,7 +117,7 @@ Result<void> Authority::prepare() {
   auto fresh = fresh_slot(options_);
   if (!fresh) return fresh.error();
   if (fresh->id == slots_.current().id) {
-    return Error{Code::invalid_config, Origin::downstream,
+    return Error{Code::bad_request, Origin::downstream,
                  "ca.certificate_file still holds the current authority: put the new one there "
                  "first"};
   }

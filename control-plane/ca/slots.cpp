@@ -10,7 +10,7 @@ namespace {
 constexpr int64_t kClockSkew = 300;
 
 Error refused(std::string why) {
-  return {Code::invalid_config, Origin::downstream, std::move(why)};
+  return {Code::bad_request, Origin::downstream, std::move(why)};
 }
 
 }  // namespace
@@ -79,9 +79,10 @@ int64_t Slots::next_due(int64_t now) const {
 }
 
 std::string Slots::bundle_pem() const {
-  std::vector<const std::string*> roots = {&current_.root_pem};
-  if (next_) roots.push_back(&next_->slot.root_pem);
+  std::vector<const std::string*> roots;
   for (const PreviousSlot& each : previous_) roots.push_back(&each.slot.root_pem);
+  roots.push_back(&current_.root_pem);
+  if (next_) roots.push_back(&next_->slot.root_pem);
   std::string bundle;
   for (size_t i = 0; i < roots.size(); ++i) {
     const auto same = [&](const std::string* root) { return *root == *roots[i]; };

@@ -61,12 +61,17 @@ class Slots {
   const std::vector<PreviousSlot>& previous() const { return previous_; }
   const SlotTimes& times() const { return times_; }
 
-  // Errors: invalid_config, with what to do instead.
+  // Errors: bad_request, with what to do instead.
   Result<void> prepare(Slot next, int64_t now);
   Result<void> activate(int64_t now);
   // The oldest previous one. `force`: although its certificates live (its key was stolen); they are
   // refused from then on, and their owners need new tokens.
   Result<void> retire(int64_t now, bool force);
+
+  // The process was away and told nobody: what is prepared counts as known from now on.
+  void restarted(int64_t now) {
+    if (next_) next_->since = now;
+  }
 
   // What is due by itself: a successor is prepared at half of the current one's life and activated
   // at five sixths; a previous one goes when it has expired.
@@ -75,7 +80,7 @@ class Slots {
   bool retire_due(int64_t now) const;
   int64_t next_due(int64_t now) const;  // when to look again, at the latest
 
-  // Roots of current, next and previous, in this order, each once.
+  // Roots of previous, current and next, oldest first, each once: who follows whom changes nothing.
   std::string bundle_pem() const;
 
  private:
