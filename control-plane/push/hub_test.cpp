@@ -221,6 +221,43 @@ TEST(Hub, ShutsDownWithWords) {
   EXPECT_EQ(bench.hub->sessions(), 0u);
 }
 
+TEST(Hub, WhoDoesNotReadIsLetGo) {
+  PushBench bench;
+  bench.apply(kMesh);
+  TestSidecar& sidecar = bench.sidecar(caller());
+  ASSERT_TRUE(bench.until([&] { return sidecar.endpoints(kKitchen) != "nothing"; }));
+  bench.settle();
+  sidecar.pause(true);
+  // More than the stream's window and what waits behind it.
+  std::vector<store::WriteRef> writes;
+  for (int i = 0; i < 8000; ++i) {
+    model::Document document;
+    document.metadata.name = "many-" + std::to_string(i);
+    model::WorkloadSpec spec;
+    spec.service = "kitchen";
+    spec.address = "10.0.0.1";
+    spec.ports = {{"http", 80, "10.0." + std::to_string(i / 250) + "." + std::to_string(i % 250) + ":80"}};
+    document.spec = std::move(spec);
+    writes.push_back(bench.store->put(std::move(document), {}, nullptr));
+  }
+  bench.clock.run_for(5s);
+  EXPECT_EQ(bench.hub->sessions(), 1u);
+  bench.clock.run_for(40s);
+  EXPECT_EQ(bench.hub->sessions(), 0u);
+}
+
+TEST(Hub, WhoSaysNothingIsLetGo) {
+  PushBench bench;
+  TestSidecar& sidecar = bench.sidecar(caller());
+  sidecar.pause(true);
+  bench.clock.run_for(9s);
+  EXPECT_FALSE(sidecar.end.has_value());
+  bench.clock.run_for(2s);
+  sidecar.pause(false);
+  ASSERT_TRUE(bench.until([&] { return sidecar.end.has_value(); }));
+  EXPECT_EQ(sidecar.end->code, GrpcCode::deadline_exceeded);
+}
+
 TEST(Hub, IdentityDecidesWhoANodeIs) {
   struct {
     const char* identity;
