@@ -146,7 +146,26 @@ void Subscriber::move() {
   wake();
 }
 
+void Subscriber::leave() {
+  leaving_ = true;
+  ticket_.reset();
+  retry_.disarm();
+  delayed_.disarm();
+  if (stream_ != nullptr) stream_->finish();
+  wake();
+}
+
+// Until the control plane has said that it has understood.
+void Subscriber::run_leaving() {
+  if (stream_ == nullptr) return;
+  stream_->advance();
+  while (stream_->receive()) {
+  }
+  if (stream_->ended()) stream_.reset();
+}
+
 void Subscriber::run() {
+  if (leaving_) return run_leaving();
   if (stream_ != nullptr) {
     stream_->advance();
     receive();

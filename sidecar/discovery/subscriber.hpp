@@ -79,6 +79,10 @@ class Subscriber final : private Task {
   // A previous run's resources: in resources() until the control plane says otherwise. Call first.
   void restore(xds::ResourceSet resources);
 
+  // The orderly end of the stream, which tells the control plane that the workload goes for good:
+  // others stop calling it at once. Nothing is asked for and nothing connects from now on.
+  void leave();
+
   const xds::ResourceSet& resources() const { return session_.resources(); }
   bool undecided() const { return session_.undecided(); }
   void decide(const Verdict& verdict);
@@ -111,6 +115,7 @@ class Subscriber final : private Task {
   };
 
   void run() override;
+  void run_leaving();
   void open();
   void take_ticket();
   void adopt(StreamRef stream);
@@ -147,6 +152,7 @@ class Subscriber final : private Task {
   uint64_t told_ = 0;                 // changes() when the owner was last woken
   bool has_tls_ = false;
   bool move_due_ = false;             // to a new identity or node
+  bool leaving_ = false;
   bool was_connected_ = false;
   bool initialized_ = false;
 };

@@ -322,7 +322,8 @@ void PushedSource::leave() {
   control_plane();  // the last view
   left_with_ = subscriber_->resources();
   stored_unknown_ = unknown();
-  subscriber_.reset();
+  leaving_ = std::move(subscriber_);
+  leaving_->leave();
   log::info("left the control plane");
 }
 

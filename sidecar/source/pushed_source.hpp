@@ -83,6 +83,7 @@ class PushedSource final : public ConfigSource {
   std::unique_ptr<Egress> egress_;                         // null: everything unknown is refused
   std::unique_ptr<identity::Credentials> credentials_;     // null: the identity is in files
   std::unique_ptr<discovery::Subscriber> subscriber_;      // null: we have left
+  std::unique_ptr<discovery::Subscriber> leaving_;         // says so
   xds::ResourceSet left_with_;
   uint64_t identity_seen_ = 0;
   uint64_t changes_seen_ = 0;
