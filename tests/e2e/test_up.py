@@ -130,6 +130,7 @@ class UpCase(unittest.TestCase):
 
     def everything(self, mesh=""):
         """All processes and ports of a mesh, for when it is gone."""
+        self.wait_synced(mesh)  # inbound ports open with the configuration
         status = self.status(mesh)
         instances = status["instances"]
         pids = [one[key] for one in instances for key in ("pid", "sidecarPid")] + [status["controlPlane"]["pid"]]
