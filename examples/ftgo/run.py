@@ -83,7 +83,7 @@ class Ftgo:
 
     def start(self):
         self.story.step("tulle up examples/ftgo/mesh.yaml: control plane, sidecars and services, in one command")
-        # A loop up takes its ports and files from the mesh file alone, so copies can run side by side.
+        # Ports are free ones and files are in our folder, so that copies can run side by side.
         env = dict(os.environ, FTGO_ACCOUNTING=self.program("ftgo_accounting"))
         self.up = Process("up", [self.program("tulle"), "up", os.path.join(HERE, "mesh.yaml"), "--state-dir", self.folder],
                           self.folder, env, own_session=True)
@@ -231,7 +231,7 @@ class Ftgo:
         plain = probes.exchange(kitchen["inboundPort"], ticket)
         story.claim(not plain.served, "plain HTTP to the kitchen's sidecar is refused: " + plain.words())
         bundle = os.path.join(self.run_directory, "control-plane", "state", "ca", "root.pem")
-        none = probes.exchange(kitchen["inboundPort"], ticket, probes.tls_context(bundle), "kitchen")
+        none = probes.exchange(kitchen["inboundPort"], ticket, probes.tls_context(bundle, alpn=("tulle-h2",)), "kitchen")
         story.claim(not none.served, "TLS without a certificate is refused: " + none.words())
         code, text = self.tulle("get", "services", "--api", self.status()["controlPlane"]["api"], "--ca-file", bundle,
                                 "--token-file", "/etc/hostname")

@@ -143,7 +143,9 @@ class UpCase(unittest.TestCase):
     def assert_gone(self, everything):
         pids, ports = everything
         wait_for(lambda: not any(alive(pid) for pid in pids), lambda: "still there: %r" % [p for p in pids if alive(p)], PATIENCE)
-        self.assertEqual([], [port for port in ports if listening(port)])
+        # A killed process closes its sockets when the last of its threads has ended.
+        wait_for(lambda: not any(listening(port) for port in ports),
+                 lambda: "still open: %r" % [port for port in ports if listening(port)], PATIENCE)
 
 
 class Up(UpCase):
