@@ -43,8 +43,7 @@ std::string document_status(const Sources& sources, const model::Document& docum
   const uint64_t generation = document.metadata.generation;
   Json conditions = Json::array();
   conditions.push_back(condition("Accepted", "True", "Accepted", "", generation));
-  const model::Problems problems =
-      validate::check_put(sources.store->view(), document, nullptr);
+  const model::Problems problems = validate::unresolved(sources.store->view(), document);
   if (problems.empty()) {
     conditions.push_back(condition("ResolvedRefs", "True", "ResolvedRefs", "", generation));
   } else {

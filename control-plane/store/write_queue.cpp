@@ -198,8 +198,8 @@ void WriteQueue::publish(Committed& committed) {
 
 // Everything behind was checked against a tip that will not be.
 void WriteQueue::give_up(const Error& why) {
+  if (healthy_) log::error("the store could not write: " + why.detail);
   healthy_ = false;
-  log::error("the store could not write: " + why.detail);
   for (Pending* list : {&running_, &queue_}) {
     for (const auto& pending : *list) answer(*pending, why);
     list->clear();

@@ -146,6 +146,12 @@ Problems check_put(const StoreView& before, const Document& document,
   return problems;
 }
 
+Problems unresolved(const StoreView& view, const Document& document) {
+  Problems problems;
+  if (document.kind() == Kind::http_route) check_route(view, document, Place(problems, ""));
+  return problems;
+}
+
 Problems check_remove(const StoreView& before, const Key& key) {
   Problems problems;
   const Place place(problems, "");

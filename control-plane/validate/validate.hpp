@@ -27,6 +27,8 @@ class ResultCheck {
 // `result_check` may be null.
 Problems check_put(const StoreView& before, const Document& document,
                    const ResultCheck* result_check);
+// What a stored document refers to and is not there (any more). Cheap: for status.
+Problems unresolved(const StoreView& view, const Document& document);
 // Problems say who still refers to it.
 Problems check_remove(const StoreView& before, const Key& key);
 
