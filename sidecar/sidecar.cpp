@@ -99,7 +99,7 @@ Result<void> Sidecar::open(const config::Loaded& loaded) {
 
   environment_ = std::make_unique<WorkerEnvironment>(
       WorkerEnvironment{bootstrap_.node.id, stats_, admissions_, access_log_.get(), true,
-                        source_->requests()});
+                        source_->requests(), &broadcast_, &exhausted_});
   const unsigned count = bootstrap_.workers.value_or(worker_count());
   for (unsigned i = 0; i < count; ++i) {
     workers_.push_back(std::make_unique<WorkerThread>(*environment_, random_seed(), loop_, task()));

@@ -60,6 +60,8 @@ class Sidecar final : private Task, private admin::AdminSource {
   StatId reloads_, rejected_reloads_, generation_gauge_, certificate_expiry_;
   int64_t expiry_shown_ = 0;
   routing::Admissions admissions_;
+  policies::Broadcast broadcast_;
+  exchange::ExhaustedRequests exhausted_;
   std::unique_ptr<telemetry::AccessLog> access_log_;
   std::unique_ptr<WorkerEnvironment> environment_;
   std::vector<std::unique_ptr<WorkerThread>> workers_;

@@ -1,6 +1,7 @@
 #include "sidecar/worker.hpp"
 
 #include <algorithm>
+#include <unordered_set>
 
 namespace tulle {
 namespace {
@@ -9,6 +10,15 @@ namespace {
 constexpr Duration kSweepInterval = 1s;
 // Names are given up after an hour without use, so knowing it to minutes is enough.
 constexpr Duration kUseInterval = 5min;
+
+template <class Visit>
+void for_each_table(const config::Snapshot& snapshot, Visit visit) {
+  for (const auto& listener : snapshot.listeners) visit(*listener->routes);
+  if (snapshot.destinations == nullptr) return;
+  for (const config::Destination& each : snapshot.destinations->all()) {
+    if (each.routes != nullptr) visit(*each.routes);
+  }
+}
 
 }  // namespace
 
@@ -21,13 +31,16 @@ Worker::Worker(Loop& loop, Network& network, const WorkerEnvironment& environmen
       access_log_(loop, environment.access_log),
       active_exchanges_(environment.stats.gauge("tulle_active_exchanges",
                                                 "Exchanges that have begun and not ended", {})),
-      clusters_(loop, network, environment.admissions),
+      clusters_(loop, network, policy_host(), environment.admissions),
+      route_chains_(policy_host()),
       sweep_timer_(*this),
       use_timer_(*this) {
   environment_.stats.attach(shard_);
+  if (environment_.broadcast != nullptr) environment_.broadcast->join(receiver(), loop);
 }
 
 Worker::~Worker() {
+  if (environment_.broadcast != nullptr) environment_.broadcast->leave(receiver());
   // Connections end their exchanges, which still refer to clusters and generations.
   gateways_.clear();
   removed_.clear();
@@ -48,6 +61,10 @@ Result<void> Worker::adopt(std::shared_ptr<const config::Snapshot> snapshot,
   used_.resize(destinations == nullptr ? 0 : destinations->size());
   clusters_.adopt(*generation_->snapshot);
   name_clusters();
+  for_each_table(*generation_->snapshot, [&](const routing::RouteTable& table) {
+    route_chains_.adopt(table);
+  });
+  forget_route_chains();
   Result<void> listening = adopt_listeners(*generation_->snapshot, bound);
   sweep_timer_.arm(kSweepInterval);
   wake_waiting();
@@ -179,10 +196,44 @@ void Worker::run() {
 
 void Worker::sweep() {
   clusters_.reap();
-  std::erase_if(former_, [](const auto& generation) { return generation->exchanges == 0; });
+  const size_t ended =
+      std::erase_if(former_, [](const auto& generation) { return generation->exchanges == 0; });
+  if (ended > 0) forget_route_chains();
   std::erase_if(removed_, [](const auto& gateway) { return gateway->drained(); });
   const bool more = !former_.empty() || !removed_.empty() || !clusters_.idle();
   if (more && !sweep_timer_.armed()) sweep_timer_.arm(kSweepInterval);
+}
+
+// ---- policies --------------------------------------------------------------------------------
+
+StatId Worker::counter(std::string_view family, std::string_view help, Labels labels) {
+  return environment_.stats.counter(family, help, std::move(labels));
+}
+
+StatId Worker::gauge(std::string_view family, std::string_view help, Labels labels) {
+  return environment_.stats.gauge(family, help, std::move(labels));
+}
+
+void Worker::tell_siblings(const policies::Site& from,
+                           std::shared_ptr<const policies::Note> note) {
+  if (environment_.broadcast == nullptr || from.cluster == nullptr) return;
+  environment_.broadcast->post(receiver(), from.cluster->name(), *from.type, std::move(note));
+}
+
+void Worker::take(const std::string& cluster, const policies::PolicyType& type,
+                  const policies::Note& note) {
+  routing::Cluster* ours = clusters_.find(cluster);
+  if (ours != nullptr) ours->take_note(type, note);
+}
+
+// Chains stay for the tables of generations that still run.
+void Worker::forget_route_chains() {
+  if (route_chains_.tables() == 0) return;
+  std::unordered_set<const routing::RouteTable*> in_use;
+  const auto add = [&](const routing::RouteTable& table) { in_use.insert(&table); };
+  for_each_table(*generation_->snapshot, add);
+  for (const auto& generation : former_) for_each_table(*generation->snapshot, add);
+  route_chains_.forget([&](const routing::RouteTable* table) { return in_use.contains(table); });
 }
 
 bool Worker::quiet(config::Direction direction) const {

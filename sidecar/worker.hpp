@@ -18,6 +18,8 @@
 #include "sidecar/accept/gateway.hpp"
 #include "sidecar/destination_requests.hpp"
 #include "sidecar/exchange/exchange_host.hpp"
+#include "sidecar/policies/broadcast.hpp"
+#include "sidecar/policies/route_chains.hpp"
 #include "sidecar/routing/cluster.hpp"
 #include "sidecar/telemetry/access_log.hpp"
 #include "sidecar/telemetry/request_stats.hpp"
@@ -32,12 +34,17 @@ struct WorkerEnvironment {
   telemetry::AccessLog* access_log = nullptr;
   bool reuse_port = true;
   DestinationRequests* destinations = nullptr;  // null: there is nobody to ask
+  policies::Broadcast* broadcast = nullptr;     // null: the worker is the only one
+  exchange::ExhaustedRequests* exhausted = nullptr;  // null: not kept
 };
 
 // Listener name to the address it is really bound to.
 using BoundAddresses = std::map<std::string, Address, std::less<>>;
 
-class Worker final : private Task, private exchange::ExchangeHost {
+class Worker final : private Task,
+                     private exchange::ExchangeHost,
+                     private policies::PolicyHost,
+                     private policies::Broadcast::Receiver {
  public:
   Worker(Loop& loop, Network& network, const WorkerEnvironment& environment, uint64_t seed);
   ~Worker() override;
@@ -61,6 +68,8 @@ class Worker final : private Task, private exchange::ExchangeHost {
  private:
   void run() override;
   ExchangeHost& host() { return *this; }
+  PolicyHost& policy_host() { return *this; }
+  Receiver& receiver() { return *this; }
   Loop& loop() override { return loop_; }
   Rng& rng() override { return rng_; }
   exchange::Generation& pin() override;
@@ -69,8 +78,23 @@ class Worker final : private Task, private exchange::ExchangeHost {
   bool await_destination(std::string_view name, exchange::DestinationWait& wait) override;
   void destination_used(const config::Destination& destination) override;
   routing::Cluster* cluster(routing::ClusterIndex index) override { return clusters_.find(index); }
+  const policies::Chain* policies_of(const routing::RouteTable& table,
+                                     const routing::Route& route) override {
+    return route_chains_.of(table, route);
+  }
+  exchange::ExhaustedRequests* exhausted_requests() override { return environment_.exhausted; }
   void ended(const exchange::Summary& summary) override;
   std::string_view via() const override { return "tulle"; }
+
+  // PolicyHost, and what siblings say to our policies
+  StatId counter(std::string_view family, std::string_view help, Labels labels) override;
+  StatId gauge(std::string_view family, std::string_view help, Labels labels) override;
+  void count(StatId id, int64_t by) override { shard_.add(id, by); }
+  void tell_siblings(const policies::Site& from,
+                     std::shared_ptr<const policies::Note> note) override;
+  void take(const std::string& cluster, const policies::PolicyType& type,
+            const policies::Note& note) override;
+  void forget_route_chains();
 
   Result<void> adopt_listeners(const config::Snapshot& snapshot, const BoundAddresses& bound);
   Result<void> open_gateway(const std::shared_ptr<const config::ListenerConfig>& config,
@@ -90,6 +114,7 @@ class Worker final : private Task, private exchange::ExchangeHost {
   telemetry::AccessLogBuffer access_log_;
   StatId active_exchanges_;
   routing::ClusterTable clusters_;
+  policies::RouteChains route_chains_;
   std::unique_ptr<exchange::Generation> generation_;
   std::vector<std::unique_ptr<exchange::Generation>> former_;   // still pinned by exchanges
   std::vector<std::unique_ptr<accept::Gateway>> gateways_;

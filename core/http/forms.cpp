@@ -159,9 +159,10 @@ void forward_request(const Head& from, Head& to, const ForwardingContext& contex
 void forward_response(const Head& from, Head& to, const ForwardingContext& context) {
   to.status = from.status;
   copy_framing(from, to);
-  // `tulle-*` stays: it is how a hop further on says why it answered.
+  // From a hop in the mesh `tulle-*` stays: it is how it says why it answered. An application that
+  // passes on what it was answered itself must not seem to speak for its sidecar.
   for (const Fields::Field field : from.fields) {
-    if (!stripped(field.name, true)) copy(field, to.fields);
+    if (!stripped(field.name, context.peer_is_mesh)) copy(field, to.fields);
   }
   append_via(from.version, context.via, to.fields);
 }

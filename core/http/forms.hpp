@@ -14,7 +14,7 @@ class PeerIdentity;
 
 struct ForwardingContext {
   std::string_view via;             // pseudonym of this hop
-  bool peer_is_mesh = false;        // the request came over verified mesh TLS
+  bool peer_is_mesh = false;        // the message came over verified mesh TLS
   const PeerIdentity* peer = nullptr;
   std::string_view client_ip;       // empty: do not append x-forwarded-for
 };

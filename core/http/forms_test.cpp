@@ -124,10 +124,16 @@ TEST_F(FormsTest, Response) {
   from.fields.add("x-forwarded-client-cert", "echoed");
   from.fields.add("server", "s");
   Head to;
+  context_.peer_is_mesh = true;
   forward_response(from, to, context_);
   EXPECT_EQ(to.status, 200);
   EXPECT_EQ(to.content_length, 3u);
   EXPECT_EQ(text_of(to.fields), "tulle-error: no_route\nserver: s\nvia: 1.1 tulle\n");
+  // An application may pass on what it was answered; it does not speak for its sidecar.
+  Head from_application;
+  context_.peer_is_mesh = false;
+  forward_response(from, from_application, context_);
+  EXPECT_EQ(text_of(from_application.fields), "server: s\nvia: 1.1 tulle\n");
 }
 
 TEST_F(FormsTest, TrailersCannotBringWhatHeadsMayNot) {

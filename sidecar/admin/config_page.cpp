@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/net/tls.hpp"
+#include "sidecar/policies/catalog.hpp"
 #include "xds/names.hpp"
 
 namespace tulle::admin {
@@ -13,6 +14,12 @@ using Json = nlohmann::ordered_json;
 Json tls_json(const std::shared_ptr<const TlsContext>& tls) {
   if (tls == nullptr) return nullptr;
   return {{"spiffe_id", tls->own_spiffe_id()}, {"not_after", tls->certificate_not_after()}};
+}
+
+Json policies_json(const policies::Entries& entries) {
+  Json json = Json::object();
+  for (const policies::Entry& entry : entries) json[entry.type->name] = entry.config->text();
+  return json;
 }
 
 double seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
@@ -32,9 +39,7 @@ Json action_json(const routing::Route& route, const config::Snapshot& snapshot) 
                                    : std::string(xds::kInvalidBackendCluster);
     clusters.push_back({{"name", name}, {"weight", target.weight}});
   }
-  Json json = {{"clusters", clusters}};
-  if (forward.timeout) json["timeout_seconds"] = seconds(*forward.timeout);
-  return json;
+  return {{"clusters", clusters}, {"policies", policies_json(route.policies)}};
 }
 
 Json hosts_json(const routing::RouteTable& table, const config::Snapshot& snapshot) {
@@ -68,10 +73,7 @@ Json cluster_json(const config::ClusterConfig& cluster) {
   return {{"name", cluster.name},
           {"tls", tls_json(cluster.tls)},
           {"connect_timeout_seconds", seconds(cluster.connect_timeout)},
-          {"limits",
-           {{"max_connections", cluster.limits.max_connections},
-            {"max_pending_requests", cluster.limits.max_pending_requests},
-            {"max_requests", cluster.limits.max_requests}}},
+          {"policies", policies_json(cluster.policies)},
           {"endpoints", endpoints}};
 }
 

@@ -1,4 +1,4 @@
-// Cluster to ClusterConfig: endpoints, limits, protocol and TLS.
+// Cluster to ClusterConfig: endpoints, protocol and TLS. Limits and the like are policies.
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "envoy/extensions/load_balancing_policies/least_request/v3/least_request.pb.h"
@@ -6,6 +6,7 @@
 #include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb.h"
 #include "sidecar/config/compile_parts.hpp"
 #include "sidecar/config/proto_values.hpp"
+#include "sidecar/policies/catalog.hpp"
 #include "tulle/config/v1/load_balancing.pb.h"
 
 namespace tulle::config {
@@ -13,42 +14,13 @@ namespace tulle::config {
 namespace {
 
 namespace cluster = envoy::config::cluster::v3;
-namespace policies = envoy::extensions::load_balancing_policies;
-using envoy::config::core::v3::RoutingPriority;
+namespace balancing = envoy::extensions::load_balancing_policies;
 using envoy::config::endpoint::v3::ClusterLoadAssignment;
 using envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 using Source = cluster::Cluster;
 
 constexpr std::string_view kHttpOptionsKey =
     "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-
-// Limits of 0 would be a cluster that never works; nobody means that.
-void compile_limits(const cluster::CircuitBreakers& breakers, ClusterLimits& limits,
-                    const Place& place) {
-  bool seen = false;
-  for (int i = 0; i < breakers.thresholds_size(); ++i) {
-    const cluster::CircuitBreakers::Thresholds& entry = breakers.thresholds(i);
-    const Place at = place.field("thresholds").at(static_cast<size_t>(i));
-    if (entry.priority() != RoutingPriority::DEFAULT) {
-      at.field("priority").unsupported("only DEFAULT is supported yet");
-      continue;
-    }
-    if (seen) at.field("priority").invalid("is given twice");
-    seen = true;
-    if (entry.has_max_connections()) {
-      read_number(entry.max_connections(), 1, UINT32_MAX, limits.max_connections,
-                  at.field("max_connections"));
-    }
-    if (entry.has_max_pending_requests()) {
-      read_number(entry.max_pending_requests(), 1, UINT32_MAX, limits.max_pending_requests,
-                  at.field("max_pending_requests"));
-    }
-    if (entry.has_max_requests()) {
-      read_number(entry.max_requests(), 1, UINT32_MAX, limits.max_requests,
-                  at.field("max_requests"));
-    }
-  }
-}
 
 template <class Policy>
 bool is_policy(const google::protobuf::Any& any, const std::string& type, const Place& place) {
@@ -64,10 +36,10 @@ Balancing preferred_policy(const cluster::LoadBalancingPolicy& list, const Place
     const google::protobuf::Any& any = list.policies(i).typed_extension_config().typed_config();
     const std::string type = packed_type(any, at);
     if (is_policy<::tulle::config::v1::PeakEwma>(any, type, at) ||
-        is_policy<policies::least_request::v3::LeastRequest>(any, type, at)) {
+        is_policy<balancing::least_request::v3::LeastRequest>(any, type, at)) {
       return Balancing::peak_ewma;
     }
-    if (is_policy<policies::round_robin::v3::RoundRobin>(any, type, at)) {
+    if (is_policy<balancing::round_robin::v3::RoundRobin>(any, type, at)) {
       return Balancing::round_robin;
     }
   }
@@ -204,7 +176,7 @@ std::shared_ptr<ClusterConfig> compile_cluster(CompileContext& context,
     const auto limit = positive_duration_of(source->connect_timeout(), at);
     if (limit) config->connect_timeout = *limit;
   }
-  compile_limits(source->circuit_breakers(), config->limits, place.field("circuit_breakers"));
+  config->policies = policies::parse_entries(*source, place);
   config->balancing = compile_balancing(*source, place);
   compile_protocol(*source, *config, place);
   if (source->has_transport_socket()) {

@@ -8,6 +8,7 @@
 #include "sidecar/config/compile_changes.hpp"
 #include "sidecar/config/compile_parts.hpp"
 #include "sidecar/config/proto_values.hpp"
+#include "sidecar/policies/catalog.hpp"
 #include "sidecar/routing/authority.hpp"
 #include "xds/names.hpp"
 
@@ -138,9 +139,6 @@ Forward compile_forward(Scope& scope, const route::RouteAction& action,
     default: break;  // refused as unsupported
   }
   compile_rewrites(action, forward, place);
-  if (action.has_timeout()) {
-    forward.timeout = duration_of(action.timeout(), place.field("timeout"));
-  }
   if (action.has_idle_timeout()) {
     forward.idle_timeout = duration_of(action.idle_timeout(), place.field("idle_timeout"));
   }
@@ -220,6 +218,7 @@ Route compile_route(Scope& scope, const route::Route& config, const Place& place
     case route::Route::kRoute:
       compiled.action =
           compile_forward(scope, config.route(), compiled.changes, place.field("route"));
+      compiled.policies = policies::parse_entries(config.route(), place.field("route"));
       break;
     case route::Route::kRedirect:
       compiled.action = compile_redirect(config.redirect(), place.field("redirect"));

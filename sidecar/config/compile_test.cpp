@@ -4,6 +4,7 @@
 
 #include "core/net/tls.hpp"
 #include "sidecar/config/config_fixture_test.hpp"
+#include "sidecar/policies/catalog.hpp"
 
 namespace tulle::config {
 namespace {
@@ -40,6 +41,15 @@ std::shared_ptr<const Snapshot> compiled(const nlohmann::json& json,
   Outcome outcome = compile_json(json, previous);
   EXPECT_EQ(outcome.problems, "");
   return outcome.snapshot;
+}
+
+// The policies of a route or cluster, one line each.
+std::string policies_of(const policies::Entries& entries) {
+  std::string text;
+  for (const policies::Entry& entry : entries) {
+    text.append(entry.type->name).append(": ").append(entry.config->text()).append("\n");
+  }
+  return text;
 }
 
 const routing::Route* match(const Snapshot& snapshot, size_t listener, std::string_view authority,
@@ -80,9 +90,9 @@ TEST(Compile, TheExample) {
   EXPECT_EQ(orders->tls_handshake_timeout, 5s);
   EXPECT_EQ(orders->balancing, Balancing::peak_ewma);
   EXPECT_EQ(orders->protocol, UpstreamProtocol::automatic);
-  EXPECT_EQ(orders->limits.max_connections, 1024u);
-  EXPECT_EQ(orders->limits.max_pending_requests, 1024u);
-  EXPECT_EQ(orders->limits.max_requests, 1024u);
+  EXPECT_EQ(policies_of(orders->policies),
+            "limits: max_connections=1024 max_pending_requests=1024 max_requests=1024\n"
+            "retry_budget: percent=20 least=3\n");
   EXPECT_EQ(orders->sni, "orders.default");
   ASSERT_NE(orders->tls, nullptr);
   ASSERT_EQ(orders->endpoints.size(), 1u);
@@ -101,7 +111,7 @@ TEST(Compile, TheExample) {
   EXPECT_EQ(route->virtual_host, "orders");
   const auto& forward = std::get<routing::Forward>(route->action);
   EXPECT_EQ(forward.pick(7).cluster, orders->index);
-  EXPECT_EQ(forward.timeout, 15s);
+  EXPECT_EQ(policies_of(route->policies), "timeout: request=15000ms\n");
   EXPECT_FALSE(forward.idle_timeout);
   EXPECT_EQ(match(*snapshot, 1, "payments", "/x"), nullptr);
   EXPECT_EQ(snapshot->find_cluster("payments"), nullptr);
@@ -257,8 +267,6 @@ TEST(Compile, RefusesFaultyRoutes) {
        kInRoute + ".match.query_parameters[0]: needs one of string_match, present_match\n"},
       {kRoute + "/match/runtime_fraction", "{}",
        kInRoute + ".match.runtime_fraction.default_value: is missing\n"},
-      {kRoute + "/route/retry_policy", R"({"retry_on": "5xx"})",
-       kInRoute + ".route.retry_policy: not supported yet\n"},
       {kRoute + "/route/rate_limits", R"([{}])",
        kInRoute + ".route.rate_limits: not supported yet\n"},
       {kRoute + "/route/hash_policy", R"([{}])",
@@ -398,10 +406,10 @@ TEST(Compile, RefusesFaultyClusters) {
       {kOrders + "/load_balancing_policy", R"({"policies": []})",
        kInOrders + "load_balancing_policy: none of the policies is supported yet\n"},
       {kOrders + "/health_checks", "[{}]", kInOrders + "health_checks: not supported yet\n"},
-      {kOrders + "/outlier_detection", R"({"consecutive_5xx": 5})",
-       kInOrders + "outlier_detection: not supported yet\n"},
-      {kOrders + "/circuit_breakers", R"({"thresholds": [{"max_retries": 3}]})",
-       kInOrders + "circuit_breakers.thresholds[0].max_retries: not supported yet\n"},
+      {kOrders + "/outlier_detection", R"({"success_rate_minimum_hosts": 5})",
+       kInOrders + "outlier_detection.success_rate_minimum_hosts: not supported yet\n"},
+      {kOrders + "/circuit_breakers", R"({"thresholds": [{"max_connection_pools": 3}]})",
+       kInOrders + "circuit_breakers.thresholds[0].max_connection_pools: not supported yet\n"},
       {kOrders + "/circuit_breakers", R"({"thresholds": [{"max_requests": 0}]})",
        kInOrders + "circuit_breakers.thresholds[0].max_requests: must be from 1 to 4294967295\n"},
       {kOrders + "/circuit_breakers", R"({"thresholds": [{"priority": "HIGH"}]})",
@@ -456,9 +464,9 @@ TEST(Compile, ReadsClusters) {
   const auto snapshot = compiled(json);
   ASSERT_NE(snapshot, nullptr);
   const ClusterConfig& orders = *snapshot->find_cluster("orders");
-  EXPECT_EQ(orders.limits.max_connections, 1u);
-  EXPECT_EQ(orders.limits.max_pending_requests, 2u);
-  EXPECT_EQ(orders.limits.max_requests, 3u);
+  EXPECT_EQ(policies_of(orders.policies),
+            "limits: max_connections=1 max_pending_requests=2 max_requests=3\n"
+            "retry_budget: percent=20 least=3\n");
   EXPECT_EQ(orders.balancing, Balancing::peak_ewma);
   ASSERT_EQ(orders.endpoints.size(), 2u);
   EXPECT_EQ(orders.endpoints[0].weight, 5u);

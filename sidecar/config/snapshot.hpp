@@ -20,6 +20,7 @@
 #include "core/http/limits.hpp"
 #include "core/net/address.hpp"
 #include "sidecar/config/destinations.hpp"
+#include "sidecar/policies/entry.hpp"
 #include "sidecar/routing/route_table.hpp"
 #include "xds/content_hash.hpp"
 
@@ -75,20 +76,14 @@ enum class Balancing : uint8_t {
 
 enum class UpstreamProtocol : uint8_t { http1, http2, automatic };  // automatic: by ALPN
 
-struct ClusterLimits {
-  uint32_t max_connections = 1024;
-  uint32_t max_pending_requests = 1024;
-  uint32_t max_requests = 1024;
-};
-
 struct ClusterConfig {
   std::string name;
   ClusterIndex index = 0;
   std::vector<EndpointConfig> endpoints;  // unhealthy and draining ones are left out
   Duration connect_timeout = 1s;
   Duration tls_handshake_timeout = 5s;
-  ClusterLimits limits;
   HttpLimits http;                        // idle_timeout: of a connection without streams
+  policies::Entries policies;
   Balancing balancing = Balancing::peak_ewma;
   UpstreamProtocol protocol = UpstreamProtocol::http1;
   std::shared_ptr<const TlsContext> tls;  // null: plaintext

@@ -4,14 +4,13 @@
 #include <google/protobuf/message.h>
 #include <google/protobuf/wrappers.pb.h>
 
-#include <initializer_list>
-#include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "core/base/assert.hpp"
 #include "sidecar/config/message_walk.hpp"
+#include "sidecar/policies/catalog.hpp"
 #include "xds/catalog.hpp"
 
 namespace tulle::config {
@@ -24,17 +23,8 @@ using google::protobuf::DescriptorPool;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 
-using Names = std::initializer_list<std::string_view>;
-
-struct Supported {
-  std::string_view message;
-  Names honoured;      // read by the compile step
-  Names harmless{};    // what they ask for is what we do anyway, or concerns no behaviour
-  Names only_true{};   // BoolValue: we always do it
-  Names only_false{};  // BoolValue: we never do it
-};
-
-const Supported kSupported[] = {
+// Fields that a policy reads are in the policy's own table.
+const SupportedFields kSupported[] = {
     // Listeners.
     {"envoy.config.listener.v3.Listener",
      {"name", "address", "filter_chains", "traffic_direction", "stat_prefix", "api_listener"},
@@ -113,7 +103,7 @@ const Supported kSupported[] = {
       "treat_missing_header_as_empty"}},
     {"envoy.config.route.v3.QueryParameterMatcher", {"name", "string_match", "present_match"}},
     {"envoy.config.route.v3.RouteAction",
-     {"cluster", "weighted_clusters", "timeout", "idle_timeout", "prefix_rewrite", "path_rewrite",
+     {"cluster", "weighted_clusters", "idle_timeout", "prefix_rewrite", "path_rewrite",
       "host_rewrite_literal", "auto_host_rewrite"},
      {"cluster_not_found_response_code"}},  // a route to no cluster does not compile
     {"envoy.config.route.v3.WeightedCluster",
@@ -129,15 +119,12 @@ const Supported kSupported[] = {
     // Clusters and endpoints.
     {"envoy.config.cluster.v3.Cluster",
      {"name", "type", "eds_cluster_config", "connect_timeout", "lb_policy",
-      "load_balancing_policy", "load_assignment", "circuit_breakers", "transport_socket",
+      "load_balancing_policy", "load_assignment", "transport_socket",
       "typed_extension_protocol_options", "http2_protocol_options"},
      {"metadata", "alt_stat_name"}},
     {"envoy.config.cluster.v3.Cluster.EdsClusterConfig", {"eds_config", "service_name"}},
     {"envoy.config.cluster.v3.LoadBalancingPolicy", {"policies"}},
     {"envoy.config.cluster.v3.LoadBalancingPolicy.Policy", {"typed_extension_config"}},
-    {"envoy.config.cluster.v3.CircuitBreakers", {"thresholds"}},
-    {"envoy.config.cluster.v3.CircuitBreakers.Thresholds",
-     {"priority", "max_connections", "max_pending_requests", "max_requests"}},
     {"envoy.config.endpoint.v3.ClusterLoadAssignment", {"cluster_name", "endpoints"}},
     {"envoy.config.endpoint.v3.LocalityLbEndpoints",
      {"locality", "lb_endpoints", "priority"},
@@ -193,12 +180,13 @@ using Rules = std::vector<Rule>;  // by FieldDescriptor::index()
 std::unordered_map<const Descriptor*, Rules> resolve() {
   xds::known_messages();
   std::unordered_map<const Descriptor*, Rules> resolved;
-  for (const Supported& entry : kSupported) {
+  const auto add = [&](const SupportedFields& entry) {
     const Descriptor* type =
         DescriptorPool::generated_pool()->FindMessageTypeByName(std::string(entry.message));
     ASSERT(type != nullptr);
-    Rules rules(static_cast<size_t>(type->field_count()), Rule::refused);
-    const auto apply = [&](Names names, Rule rule) {
+    Rules& rules = resolved[type];
+    rules.resize(static_cast<size_t>(type->field_count()), Rule::refused);
+    const auto apply = [&](SupportedFields::Names names, Rule rule) {
       for (const std::string_view name : names) {
         const FieldDescriptor* field = type->FindFieldByName(std::string(name));
         ASSERT(field != nullptr);
@@ -209,7 +197,10 @@ std::unordered_map<const Descriptor*, Rules> resolve() {
     apply(entry.harmless, Rule::harmless);
     apply(entry.only_true, Rule::only_true);
     apply(entry.only_false, Rule::only_false);
-    resolved.emplace(type, std::move(rules));
+  };
+  for (const SupportedFields& entry : kSupported) add(entry);
+  for (const policies::PolicyType& policy : policies::catalog()) {
+    for (const SupportedFields& entry : policy.fields()) add(entry);
   }
   return resolved;
 }

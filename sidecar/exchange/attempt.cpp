@@ -6,8 +6,10 @@ void Attempt::start(routing::Endpoint& endpoint, Instant now) {
   ASSERT(endpoint_ == nullptr);
   endpoint_ = &endpoint;
   started_ = now;
-  observed_ = false;
-  endpoint.attempt_started();
+  told_ = false;
+  probe_ = endpoint.health().ejected;
+  refusal_.reset();
+  endpoint.attempt_started(unanswered_, now);
   ticket_.emplace(waiter_);
   endpoint.pool().request(*ticket_);
 }
@@ -28,8 +30,7 @@ Attempt::Opening Attempt::opening() {
 }
 
 void Attempt::observe(Duration latency, Instant now) {
-  if (observed_ || endpoint_ == nullptr) return;
-  observed_ = true;
+  unanswered_.unlink();
   endpoint_->observe_latency(latency, now);
 }
 
@@ -38,11 +39,22 @@ void Attempt::cancel() {
   if (stream_ != nullptr) stream_->cancel(Code::cancelled);
 }
 
+void Attempt::give_up() {
+  ticket_.reset();
+  unanswered_.unlink();
+  if (stream_ == nullptr) return;
+  stream_->set_owner(nullptr);
+  // An answer that is here whole may leave its connection usable.
+  stream_->receive(stream_->readable());
+  stream_.reset();
+}
+
 void Attempt::drop() {
   if (endpoint_ == nullptr) return;
   ticket_.reset();
   if (stream_ != nullptr) stream_->set_owner(nullptr);
   stream_.reset();
+  unanswered_.unlink();
   endpoint_->attempt_ended();
   endpoint_ = nullptr;
 }

@@ -1,7 +1,7 @@
 // Attempt: one try of an exchange at one endpoint.
 //
 // Owns the ticket at the pool and then the upstream stream. Dropping it cancels what is still open
-// and takes its load off the endpoint.
+// and takes its load off the endpoint. One at a time is reused for the next try.
 #pragma once
 
 #include <memory>
@@ -32,12 +32,17 @@ class Attempt {
   Stream& stream() { return *stream_; }
   routing::Endpoint& endpoint() { return *endpoint_; }
   Instant started() const { return started_; }
+  bool is_probe() const { return probe_; }
 
-  // Response head seen, or failed: what the balancer learns. Once.
+  // How it ended is known and has been told. True once.
+  bool take_outcome() { return active() && !std::exchange(told_, true); }
+  // Response head seen, or failed: what the balancer learns.
   void observe(Duration latency, Instant now);
   // Nothing more is wanted of it: leaves the pool's queue, or cancels what is still open. The stream
   // stays until drop(), because it knows the peer.
   void cancel();
+  // Cancels what is still open, at once; the endpoint is kept until the next start() or drop().
+  void give_up();
   void drop();
 
  private:
@@ -46,8 +51,10 @@ class Attempt {
   std::optional<Ticket> ticket_;
   StreamRef stream_;
   std::optional<Error> refusal_;
+  routing::Unanswered unanswered_;  // with the endpoint until its outcome is known
   Instant started_{};
-  bool observed_ = false;
+  bool told_ = false;
+  bool probe_ = false;
 };
 
 }  // namespace tulle::exchange

@@ -4,54 +4,16 @@
 #include <string>
 
 #include "core/http/forms.hpp"
-#include "core/http/reply.hpp"
 #include "core/net/loop.hpp"
 #include "core/net/tls.hpp"
-#include "sidecar/exchange/trace_id.hpp"
 #include "sidecar/routing/destination_name.hpp"
 #include "sidecar/routing/field_changes.hpp"
 
 namespace tulle::exchange {
 namespace {
 
-// An attempt that failed teaches the balancer this latency, so that an endpoint which refuses
-// quickly does not look like the fastest of all.
-constexpr Duration kFailureLatency = 1s;
-
 // How long an exchange waits for the control plane to say where its destination is.
 constexpr Duration kDestinationWait = 5s;
-
-// Moves what the receiver has room for. The sender's window reopens by exactly that much. The one
-// place where bytes pass from side to side: a tee or a transformer would stand here.
-bool pump(Stream& from, Stream& to) {
-  bool moved = false;
-  // Asking for room and getting none is what makes the receiver wake us, so ask until then.
-  while (from.readable() > 0) {
-    const size_t room = to.room();
-    if (room == 0) break;
-    to.send(from.receive(room));
-    moved = true;
-  }
-  return moved;
-}
-
-// What a codec or pool calls an upstream's end, in the words of an exchange.
-Error as_upstream_error(const Error& error) {
-  switch (error.code) {
-    case Code::closed:
-    case Code::cancelled:
-    case Code::refused_stream:
-    case Code::idle_timeout:
-    case Code::draining:
-      return {Code::upstream_reset, Origin::upstream, error.detail};
-    case Code::protocol_error:
-    case Code::bad_request:
-    case Code::header_too_large:
-      return {Code::upstream_protocol_error, Origin::upstream, error.detail};
-    default:
-      return error;
-  }
-}
 
 }  // namespace
 
@@ -63,6 +25,7 @@ Exchange::Exchange(ExchangeHost& host, const ListenerView& listener, StreamRef d
       attempts_{Attempt(*this)},
       generation_(&host.pin()),
       wait_(*this),
+      request_(*this),
       timer_(*this),
       started_(loop_.now()),
       last_progress_(started_) {
@@ -95,8 +58,11 @@ bool Exchange::step() {
     case Phase::admitting: return admit();
     case Phase::locating: return locate();
     case Phase::choosing: return choose();
+    case Phase::asking: return ask();
+    case Phase::starting: return start();
     case Phase::opening: return open();
     case Phase::relaying: return relay();
+    case Phase::resting: return rest();
     case Phase::replying: return reply();
     case Phase::finishing: return finish();
     case Phase::over: return false;
@@ -126,11 +92,14 @@ bool Exchange::admit() {
 bool Exchange::locate() {
   const auto request = routing::RequestView::of(*down_->head());
   const routing::RouteTable& own = *listener_.config->routes;
-  if (!own.virtual_hosts().empty() && own.match(request, host_.rng().next()) != nullptr) {
+  // Once it has waited, only a newer generation is pinned, not the one the listener's routes are of.
+  const bool waited = wait_until_ != kNever;
+  if (!waited && !own.virtual_hosts().empty() &&
+      own.match(request, host_.rng().next()) != nullptr) {
     phase_ = Phase::choosing;
     return true;
   }
-  if (wait_until_ != kNever) generation_ = &host_.repin(*generation_);
+  if (waited) generation_ = &host_.repin(*generation_);
   const routing::DestinationName name(request.authority, request.scheme);
   destination_ = generation_->snapshot->find_destination(name.text());
   if (destination_ == nullptr) return await_destination(name.text());
@@ -171,6 +140,7 @@ bool Exchange::choose() {
     return refuse({Code::no_route, Origin::local,
                    "no route for " + request.authority + request.path});
   }
+  route_policies_ = host_.policies_of(routes, *route_);
   forward_ = std::get_if<routing::Forward>(&route_->action);
   if (forward_ == nullptr) return answer_directly(*route_);
   return forward(*forward_, forward_->pick(random));
@@ -182,23 +152,55 @@ bool Exchange::forward(const routing::Forward& forward, const routing::Target& t
   if (cluster == nullptr) return refuse({Code::invalid_backend, Origin::local, "unknown cluster"});
   cluster_ = cluster;
   cluster_->exchange_started();
-  if (forward.timeout && *forward.timeout > Duration{0}) deadline_ = started_ + *forward.timeout;
   if (forward.idle_timeout) idle_limit_ = *forward.idle_timeout;
-  arm_timer();
-  if (!cluster_->admission().take_request()) {
-    return refuse({Code::circuit_open, Origin::local,
-                   "cluster " + cluster_->config().name + " has reached max_requests"});
+  request_.head = down_->head();
+  request_.caller = down_->peer();
+  request_.started = started_;
+  phase_ = Phase::asking;
+  return true;
+}
+
+// The policies of the route, then those of the cluster.
+bool Exchange::ask() {
+  asked_ = true;
+  const bool first = next_policy_ == 0;
+  policies::Verdict verdict =
+      policies::ask_request(route_policies_, cluster_policies(), request_, next_policy_);
+  if (first || verdict.kind == policies::Verdict::Kind::proceed) arm_timer();
+  if (verdict.kind == policies::Verdict::Kind::proceed) {
+    replay_.keep(request_.replay_limit, down_->head()->content_length);
   }
-  holds_request_permit_ = true;
-  const routing::PickHint hint{loop_.now(), last_endpoint_};
+  return heed(std::move(verdict), Phase::starting);
+}
+
+bool Exchange::heed(policies::Verdict verdict, Phase next) {
+  switch (verdict.kind) {
+    case policies::Verdict::Kind::wait: return false;
+    case policies::Verdict::Kind::reply: return refuse(std::move(*verdict.error));
+    case policies::Verdict::Kind::proceed: break;
+  }
+  phase_ = next;
+  return true;
+}
+
+// A new attempt, at an endpoint that was not tried yet if there is one.
+bool Exchange::start() {
+  policies::AttemptPlan plan{.now = loop_.now()};
+  policies::Verdict verdict =
+      policies::ask_attempt(route_policies_, cluster_policies(), request_, plan, next_policy_);
+  if (!heed(std::move(verdict), Phase::opening)) return false;
+  if (phase_ != Phase::opening) return true;
+  const routing::PickHint hint{loop_.now(), {tried_.data(), tried_count_}};
   last_endpoint_ = cluster_->pick(hint, host_.rng());
   if (last_endpoint_ == nullptr) {
     return refuse({Code::no_endpoint, Origin::local,
                    "cluster " + cluster_->config().name + " has no endpoint"});
   }
-  ++attempts_made_;
+  ++request_.attempts;
+  attempt_deadline_ = plan.deadline;
+  attempt().drop();
   attempt().start(*last_endpoint_, loop_.now());
-  phase_ = Phase::opening;
+  if (attempt_deadline_ != kNever) arm_timer();
   return true;
 }
 
@@ -233,192 +235,30 @@ void Exchange::send_request() {
   request_sent_ = head.ended;
 }
 
-bool Exchange::relay() {
-  Stream& up = attempt().stream();
-  bool moved = pump_response(up);
-  if (phase_ != Phase::relaying) return true;
-  if (up.failure() != nullptr && up.readable() == 0) return judge(*up.failure());
-  moved |= pump_request(up);
-  if (moved) last_progress_ = loop_.now();
-  return false;  // both pumps have moved all they can; the streams wake us when there is more
-}
-
-bool Exchange::pump_request(Stream& up) {
-  if (request_sent_) return false;
-  const bool moved = pump(*down_, up);
-  if (!down_->ended()) return moved;
-  forward_trailers(down_->trailers(), up.draft_trailers());
-  up.finish();
-  request_sent_ = true;
+// The attempt has failed and is made again: at once, or after a pause.
+bool Exchange::retry(const policies::RetryPlan& plan) {
+  remember_tried(attempt().endpoint());
+  attempt().give_up();
+  replay_.rewind();
+  request_sent_ = false;
+  attempt_deadline_ = kNever;
+  last_progress_ = loop_.now();
+  resume_at_ = loop_.now() + plan.delay;
+  phase_ = Phase::resting;
+  if (plan.delay > Duration{0}) arm_timer();
   return true;
 }
 
-bool Exchange::pump_response(Stream& up) {
-  bool moved = false;
-  while (!down_->head_sent() && up.interim() != nullptr) {
-    forward_response(*up.interim(), down_->draft(), {.via = host_.via()});
-    down_->send_interim();
-    up.drop_interim();
-    moved = true;
-  }
-  if (up.head() == nullptr) return moved;
-  if (!down_->head_sent()) {
-    upstream_latency_ = loop_.now() - attempt().started();
-    attempt().observe(upstream_latency_, loop_.now());
-    Head& head = down_->draft();
-    forward_response(*up.head(), head, {.via = host_.via()});
-    routing::apply(target_->changes.response, head.fields);
-    down_->send_head();
-    moved = true;
-  }
-  if (down_->finished()) {
-    phase_ = Phase::finishing;
-    return true;
-  }
-  moved |= pump(up, *down_);
-  if (!up.ended()) return moved;
-  forward_trailers(up.trailers(), down_->draft_trailers());
-  down_->finish();
-  phase_ = Phase::finishing;
+void Exchange::remember_tried(const routing::Endpoint& endpoint) {
+  tried_[(request_.attempts - 1) % kAvoided] = &endpoint;
+  tried_count_ = static_cast<uint8_t>(std::min<uint32_t>(request_.attempts, kAvoided));
+}
+
+bool Exchange::rest() {
+  if (loop_.now() < resume_at_) return false;
+  resume_at_ = kNever;
+  phase_ = Phase::starting;
   return true;
-}
-
-// The attempt has failed. With nothing sent downstream it becomes our answer; otherwise the only
-// honest end is to break the answer off, so that the client notices.
-bool Exchange::judge(const Error& error) {
-  attempt().observe(std::max(kFailureLatency, Duration(loop_.now() - attempt().started())),
-                    loop_.now());
-  if (!down_->head_sent()) return refuse(as_upstream_error(error));
-  error_ = as_upstream_error(error);
-  down_->cancel(Code::upstream_reset);
-  conclude();
-  return false;
-}
-
-bool Exchange::refuse(Error error) {
-  error_ = std::move(error);
-  phase_ = Phase::replying;
-  return true;
-}
-
-bool Exchange::reply() {
-  answered_by_mesh_ = true;
-  attempt().cancel();
-  const Head& request = *down_->head();
-  send_error_reply(*down_, request, *error_,
-                   {.hop = listener_.hop, .trace_id = trace_id_of(request)});
-  phase_ = Phase::finishing;
-  return true;
-}
-
-bool Exchange::answer_directly(const routing::Route& route) {
-  answered_by_mesh_ = true;
-  const Head& request = *down_->head();
-  Head& head = down_->draft();
-  std::string_view body;
-  if (const auto* direct = std::get_if<routing::DirectResponse>(&route.action)) {
-    head.status = direct->status;
-    body = direct->body;
-    if (!body.empty()) head.fields.add(FieldId::content_type, "text/plain; charset=utf-8");
-  } else {
-    const auto& redirect = std::get<routing::Redirect>(route.action);
-    head.status = redirect.status;
-    head.fields.add(FieldId::location,
-                    redirect_location(route, redirect, routing::RequestView::of(request)));
-  }
-  routing::apply(route.changes.response, head.fields);
-  head.content_length = body.size();
-  head.ended = body.empty() || request.method == Method::head;
-  const bool ended = head.ended;
-  down_->send_head();
-  if (!ended) {
-    // A direct response is configuration, bounded far below a stream's outbound queue.
-    down_->send(Bytes(body));
-    down_->finish();
-  }
-  phase_ = Phase::finishing;
-  return true;
-}
-
-// The answer is complete, so what is left of the request is wanted by nobody. The exchange ends when
-// the codec is done, so that a client which leaves before the last byte is seen leaving.
-bool Exchange::finish() {
-  if (!request_sent_) attempt().cancel();
-  request_sent_ = true;
-  if (!down_->departed()) return false;
-  conclude();
-  return false;
-}
-
-// A deadline may have passed. True: it has, and the phase has changed.
-bool Exchange::check_time() {
-  const Instant now = loop_.now();
-  timer_.disarm();
-  const bool request_late = now >= request_deadline_ && !down_->arrived();
-  const bool idle = idle_limit_ > Duration{0} && now >= last_progress_ + idle_limit_;
-  if (now < deadline_ && !request_late && !idle) {
-    arm_timer();
-    return false;
-  }
-  Error error = request_late ? Error{Code::request_timeout, Origin::downstream,
-                                     "the request did not arrive in time"}
-                : now >= deadline_
-                    ? Error{Code::request_timeout, Origin::upstream, "the route's timeout passed"}
-                    : Error{Code::request_timeout, Origin::local, "idle for too long"};
-  if (attempt().active()) attempt().observe(now - attempt().started(), now);
-  if (phase_ < Phase::replying && !down_->head_sent()) return refuse(std::move(error));
-  error_ = std::move(error);
-  down_->cancel(Code::cancelled);
-  conclude();
-  return true;
-}
-
-void Exchange::arm_timer() {
-  Instant when = std::min(deadline_, down_->arrived() ? kNever : request_deadline_);
-  if (idle_limit_ > Duration{0}) when = std::min(when, last_progress_ + idle_limit_);
-  if (phase_ == Phase::locating) when = std::min(when, wait_until_);
-  if (when != kNever) timer_.arm_at(when);
-}
-
-void Exchange::conclude() {
-  phase_ = Phase::over;
-  Summary summary;
-  summary.request = down_->head();
-  summary.listener = listener_.config;
-  summary.listener_stat_slot = listener_.stat_slot;
-  summary.external =
-      destination_ != nullptr && destination_->kind == config::Destination::Kind::external;
-  summary.route = route_;
-  summary.cluster = cluster_;
-  summary.endpoint = last_endpoint_;
-  summary.caller = down_->peer();
-  if (attempt().has_stream() && attempt().stream().peer() != nullptr) {
-    summary.callee = attempt().stream().peer()->spiffe_id;
-  }
-  summary.config_version = destination_ != nullptr && !destination_->version.empty()
-                               ? destination_->version
-                               : generation_->snapshot->version;
-  summary.error = error_ ? &*error_ : nullptr;
-  summary.answered_by_mesh = answered_by_mesh_;
-  summary.status = down_->head_sent() && down_->departing_head() != nullptr
-                       ? down_->departing_head()->status
-                       : 0;
-  summary.attempts = attempts_made_;
-  summary.bytes_received = down_->bytes_received();
-  summary.bytes_sent = down_->bytes_sent();
-  summary.duration = loop_.now() - started_;
-  summary.upstream_latency = upstream_latency_;
-  host_.ended(summary);
-
-  timer_.disarm();
-  attempt().drop();
-  if (cluster_ != nullptr) {
-    if (holds_request_permit_) cluster_->admission().give_request();
-    cluster_->exchange_ended();
-  }
-  host_.unpin(*generation_);
-  down_->set_owner(nullptr);
-  down_.reset();
 }
 
 }  // namespace tulle::exchange

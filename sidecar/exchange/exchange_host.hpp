@@ -10,7 +10,9 @@
 #include "core/base/list.hpp"
 #include "core/base/rng.hpp"
 #include "sidecar/config/snapshot.hpp"
+#include "sidecar/exchange/exhausted_requests.hpp"
 #include "sidecar/exchange/summary.hpp"
+#include "sidecar/policies/chain.hpp"
 #include "sidecar/routing/cluster.hpp"
 
 namespace tulle {
@@ -58,6 +60,10 @@ class ExchangeHost {
   virtual bool await_destination(std::string_view name, DestinationWait& wait) = 0;
   virtual void destination_used(const config::Destination& destination) = 0;
   virtual routing::Cluster* cluster(routing::ClusterIndex index) = 0;
+  // Null: the route has no policies. Lives as long as a generation that has the table is pinned.
+  virtual const policies::Chain* policies_of(const routing::RouteTable& table,
+                                             const routing::Route& route) = 0;
+  virtual ExhaustedRequests* exhausted_requests() = 0;   // of the process; null: not kept
   virtual void ended(const Summary& summary) = 0;
   virtual std::string_view via() const = 0;      // pseudonym for the via field
 

@@ -40,6 +40,7 @@ struct Summary {
   bool answered_by_mesh = false;                // the answer is ours, not the upstream's
   int status = 0;                               // sent downstream; 0: no head was sent
   uint32_t attempts = 0;
+  bool retries_exhausted = false;               // another attempt was due and not allowed
   uint64_t bytes_received = 0;                  // request body
   uint64_t bytes_sent = 0;                      // response body
   Duration duration{};                          // head received to last byte handed to the codec

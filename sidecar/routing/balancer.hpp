@@ -1,6 +1,7 @@
 // LoadBalancer: which endpoint gets the next attempt. Worker-local, pure on endpoint state.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <span>
 #include <vector>
@@ -14,7 +15,11 @@ namespace tulle::routing {
 
 struct PickHint {
   Instant now{};
-  const Endpoint* avoid = nullptr;  // tried already by this exchange; taken only if nobody else is left
+  std::span<const Endpoint* const> avoid;  // tried already; taken only if nobody else is left
+
+  bool avoids(const Endpoint* endpoint) const {
+    return std::find(avoid.begin(), avoid.end(), endpoint) != avoid.end();
+  }
 };
 
 class LoadBalancer {

@@ -62,17 +62,36 @@ TEST_F(BalancerTest, TheSlowOneIsAvoidedAndReturnsWhenTimeHasPassed) {
 TEST_F(BalancerTest, TheBusyOneIsAvoided) {
   Endpoint* busy = add();
   add();
-  for (int i = 0; i < 10; ++i) busy->attempt_started();
+  Unanswered waiting[10];
+  for (Unanswered& one : waiting) busy->attempt_started(one, {});
   auto balancer = make_balancer(config::Balancing::peak_ewma);
   EXPECT_EQ(picks(*balancer, 1000)[busy], 0);
 }
 
 TEST_F(BalancerTest, AnEndpointThatWasTriedIsTakenOnlyWhenThereIsNoOther) {
-  Endpoint* tried = add();
+  for (auto kind : {config::Balancing::peak_ewma, config::Balancing::round_robin}) {
+    usable_.clear();
+    const Endpoint* const tried[] = {add(), add()};
+    auto balancer = make_balancer(kind);
+    const Endpoint* chosen = balancer->pick(usable_, {.avoid = tried}, rng_);
+    EXPECT_TRUE(chosen == tried[0] || chosen == tried[1]);
+    Endpoint* other = add();
+    EXPECT_EQ(picks(*balancer, 100, {.avoid = tried})[other], 100);
+  }
+}
+
+TEST_F(BalancerTest, TheOneThatHangsIsAvoidedBeforeItsFirstAnswer) {
+  Endpoint* hangs = add();
+  Endpoint* works = add();
+  const Instant start{};
+  works->observe_latency(3ms, start);  // worse than what is assumed of the unknown one
+  Unanswered waiting;
+  hangs->attempt_started(waiting, start);
   auto balancer = make_balancer(config::Balancing::peak_ewma);
-  EXPECT_EQ(balancer->pick(usable_, {.avoid = tried}, rng_), tried);
-  add();
-  EXPECT_EQ(picks(*balancer, 100, {.avoid = tried})[tried], 0);
+  EXPECT_EQ(picks(*balancer, 1000, {.now = start + 50ms})[hangs], 0);
+  // As soon as anybody is answered there, it is judged by its answers again.
+  hangs->observe_latency(1ms, start + 50ms);
+  EXPECT_EQ(picks(*balancer, 1000, {.now = start + 50ms})[works], 0);
 }
 
 TEST_F(BalancerTest, RoundRobinTakesTurnsByWeight) {

@@ -32,8 +32,9 @@ struct AddressHash {
 
 }  // namespace
 
-Cluster::Cluster(Loop& loop, Network& network, std::shared_ptr<Admission> admission)
-    : loop_(loop), network_(network), admission_(std::move(admission)) {}
+Cluster::Cluster(Loop& loop, Network& network, policies::PolicyHost& host,
+                 std::shared_ptr<Admission> admission)
+    : loop_(loop), network_(network), host_(host), admission_(std::move(admission)) {}
 
 std::unique_ptr<Pool> Cluster::make_pool(const Endpoint& endpoint) {
   Pool::Options options;
@@ -52,12 +53,15 @@ void Cluster::adopt(std::shared_ptr<const config::ClusterConfig> config) {
   if (former == nullptr || former->balancing != config->balancing) {
     balancer_ = make_balancer(config->balancing);
   }
+  if (former == nullptr) {
+    ejected_gauge_ = host_.gauge("tulle_endpoints_ejected", "Endpoints that are left out now",
+                                 {{"cluster", config->name}});
+  }
   std::unordered_map<Address, std::unique_ptr<Endpoint>, AddressHash> known;
   for (std::unique_ptr<Endpoint>& endpoint : endpoints_) {
     known.emplace(endpoint->address(), std::move(endpoint));
   }
   endpoints_.clear();
-  usable_.clear();
   for (const config::EndpointConfig& wanted : config->endpoints) {
     auto found = keep_pools ? known.find(wanted.address) : known.end();
     std::unique_ptr<Endpoint> endpoint;
@@ -70,20 +74,24 @@ void Cluster::adopt(std::shared_ptr<const config::ClusterConfig> config) {
       endpoint = std::make_unique<Endpoint>(pools(), wanted.address, wanted.weight,
                                             wanted.hostname);
     }
-    usable_.push_back(endpoint.get());
     endpoints_.push_back(std::move(endpoint));
   }
   for (auto& [address, endpoint] : known) {
     if (endpoint == nullptr) continue;
+    forget_ejection(endpoint->health());
     endpoint->retire();
     retired_.push_back(std::move(endpoint));
   }
+  sort_endpoints();
+  policies_.adopt(config->policies, {.host = host_, .cluster = this}, &policies_);
 }
 
 void Cluster::retire() {
   gone_ = true;
   usable_.clear();
+  ejected_.clear();
   for (std::unique_ptr<Endpoint>& endpoint : endpoints_) {
+    forget_ejection(endpoint->health());
     endpoint->retire();
     retired_.push_back(std::move(endpoint));
   }
@@ -97,8 +105,80 @@ void Cluster::reap() {
 
 bool Cluster::unused() const { return gone_ && exchanges_ == 0 && retired_.empty(); }
 
-ClusterTable::ClusterTable(Loop& loop, Network& network, Admissions& admissions)
-    : loop_(loop), network_(network), admissions_(admissions) {}
+// ---- ejection --------------------------------------------------------------------------------
+
+void Cluster::sort_endpoints() {
+  usable_.clear();
+  ejected_.clear();
+  for (const std::unique_ptr<Endpoint>& endpoint : endpoints_) {
+    (endpoint->health().ejected ? ejected_ : usable_).push_back(endpoint.get());
+  }
+}
+
+Endpoint* Cluster::due_for_probe(const PickHint& hint) {
+  for (Endpoint* endpoint : ejected_) {
+    policies::EndpointHealth& health = endpoint->health();
+    if (health.probing || hint.now < health.ejected_until || hint.avoids(endpoint)) continue;
+    health.probing = true;
+    return endpoint;
+  }
+  return nullptr;
+}
+
+policies::EndpointHealth* Cluster::find(const Address& address) {
+  for (const std::unique_ptr<Endpoint>& endpoint : endpoints_) {
+    if (endpoint->address() == address) return &endpoint->health();
+  }
+  return nullptr;
+}
+
+// An outcome may come from an endpoint that has been retired meanwhile: that one stays as it is.
+bool Cluster::eject(policies::EndpointHealth& endpoint, Instant until) {
+  if (find(endpoint.address) != &endpoint) return false;
+  endpoint.ejected_until = until;
+  if (endpoint.ejected) return false;
+  endpoint.ejected = true;
+  endpoint.probing = false;
+  sort_endpoints();
+  if (!admission_->mark_ejected(endpoint.address)) return false;
+  host_.count(ejected_gauge_, 1);
+  return true;
+}
+
+void Cluster::readmit(policies::EndpointHealth& endpoint) {
+  forget_ejection(endpoint);
+  sort_endpoints();
+}
+
+void Cluster::readmit_all() {
+  for (Endpoint* endpoint : ejected_) forget_ejection(endpoint->health());
+  sort_endpoints();
+}
+
+void Cluster::forget_ejection(policies::EndpointHealth& endpoint) {
+  if (!endpoint.ejected) return;
+  endpoint.ejected = false;
+  endpoint.probing = false;
+  if (admission_->unmark_ejected(endpoint.address)) host_.count(ejected_gauge_, -1);
+}
+
+void Cluster::take_note(const policies::PolicyType& type, const policies::Note& note) {
+  const size_t index = policies::index_of(type);
+  if (policies_.has(index)) policies_.at(index).on_note(note);
+}
+
+// ---- the table -------------------------------------------------------------------------------
+
+ClusterTable::ClusterTable(Loop& loop, Network& network, policies::PolicyHost& host,
+                           Admissions& admissions)
+    : loop_(loop), network_(network), host_(host), admissions_(admissions) {}
+
+Cluster* ClusterTable::find(std::string_view name) {
+  for (const std::unique_ptr<Cluster>& cluster : clusters_) {
+    if (cluster != nullptr && cluster->config().name == name) return cluster.get();
+  }
+  return nullptr;
+}
 
 void ClusterTable::adopt(const config::Snapshot& snapshot) {
   clusters_.resize(std::max(clusters_.size(), snapshot.clusters.size()));
@@ -112,7 +192,7 @@ void ClusterTable::adopt(const config::Snapshot& snapshot) {
     }
     if (wanted == nullptr) continue;
     std::shared_ptr<Admission> admission = admissions_.of(*wanted);
-    if (present == nullptr) present = std::make_unique<Cluster>(loop_, network_, admission);
+    if (present == nullptr) present = std::make_unique<Cluster>(loop_, network_, host_, admission);
     present->adopt(wanted);
   }
 }

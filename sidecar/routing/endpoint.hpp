@@ -5,12 +5,15 @@
 // retired, and destroyed when its pool is idle and no attempt refers to it.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 
 #include "core/base/clock.hpp"
 #include "core/http/pool.hpp"
+#include "core/base/list.hpp"
 #include "core/net/address.hpp"
+#include "sidecar/policies/endpoint_health.hpp"
 
 namespace tulle::routing {
 
@@ -28,6 +31,12 @@ class PeakEwma {
   Instant updated_{};
 };
 
+// An attempt at the endpoint that has not been answered yet. A node of the endpoint's list.
+struct UnansweredTag {};
+struct Unanswered : ListNode<UnansweredTag> {
+  Instant since{};
+};
+
 class Endpoint;
 
 // Makes pools the way the cluster's present configuration says.
@@ -43,9 +52,11 @@ class Endpoint {
  public:
   // `source` outlives the endpoint.
   Endpoint(PoolSource& source, const Address& address, uint32_t weight, std::string hostname)
-      : source_(source), address_(address), weight_(weight), hostname_(std::move(hostname)) {}
+      : source_(source), health_{.address = address}, weight_(weight), hostname_(std::move(hostname)) {}
 
-  const Address& address() const { return address_; }
+  const Address& address() const { return health_.address; }
+  policies::EndpointHealth& health() { return health_; }
+  const policies::EndpointHealth& health() const { return health_; }
   const std::string& hostname() const { return hostname_; }
   uint32_t weight() const { return weight_; }
   void set_weight(uint32_t weight) { weight_ = weight; }
@@ -59,23 +70,41 @@ class Endpoint {
   }
   bool unused() const { return outstanding_ == 0 && (pool_ == nullptr || pool_->idle()); }
 
-  void attempt_started() { ++outstanding_; }
+  void attempt_started(Unanswered& attempt, Instant now) {
+    ++outstanding_;
+    attempt.since = now;
+    unanswered_.push_back(attempt);
+  }
   void attempt_ended() { --outstanding_; }
   uint32_t outstanding() const { return outstanding_; }
-  void observe_latency(Duration latency, Instant now) { latency_.observe(latency, now); }
+  void observe_latency(Duration latency, Instant now) {
+    latency_.observe(latency, now);
+    answered_at_ = now;
+  }
   // What another request would cost here: expected latency times queue, by weight. Lower is better.
-  double cost(Instant now) const {
-    return latency_.value(now) * (outstanding_ + 1) / (weight_ == 0 ? 1 : weight_);
+  double cost(Instant now) {
+    const double latency = std::max(latency_.value(now), silence_ns(now));
+    return latency * (outstanding_ + 1) / (weight_ == 0 ? 1 : weight_);
   }
   double latency_ns(Instant now) const { return latency_.value(now); }
 
  private:
+  // How long somebody has waited here without anybody being answered: nothing else tells that an
+  // endpoint hangs before its first answer. A slow answer beside quick ones is not silence.
+  double silence_ns(Instant now) {
+    if (unanswered_.empty()) return 0;
+    const Instant since = std::max(unanswered_.front().since, answered_at_);
+    return static_cast<double>((now - since).count());
+  }
+
   PoolSource& source_;
-  Address address_;
+  policies::EndpointHealth health_;
   uint32_t weight_;
   std::string hostname_;
   std::unique_ptr<Pool> pool_;
   PeakEwma latency_;
+  List<Unanswered, UnansweredTag> unanswered_;  // oldest first
+  Instant answered_at_{};
   uint32_t outstanding_ = 0;
 };
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/base/clock.hpp"
+#include "sidecar/policies/entry.hpp"
 #include "sidecar/routing/matchers.hpp"
 
 namespace tulle::routing {
@@ -75,7 +76,6 @@ struct Target {
 struct Forward {
   std::vector<Target> targets;  // never empty
   uint64_t total_weight = 1;    // of targets; at least 1
-  std::optional<Duration> timeout;       // of the whole exchange; absent or zero: none
   std::optional<Duration> idle_timeout;  // overrides the listener's; zero: none
   std::optional<std::string> prefix_rewrite;
   std::optional<std::string> path_rewrite;  // replaces the whole path, not the query
@@ -105,6 +105,8 @@ struct Route {
   RouteMatch match;
   std::variant<Forward, DirectResponse, Redirect> action;
   FieldChanges changes;      // for answers that have no target; a target's own list is complete
+  policies::Entries policies;
+  uint32_t ordinal = 0;      // among all routes of its table; set by the table
 };
 
 // The path (with query) to send upstream: what the route rewrites applied.

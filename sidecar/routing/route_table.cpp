@@ -24,6 +24,7 @@ void RouteTable::Affixes::add(std::string fixed, HostIndex host) {
 RouteTable::RouteTable(std::string name, std::vector<VirtualHost> hosts, bool ignore_port)
     : name_(std::move(name)), hosts_(std::move(hosts)), ignore_port_(ignore_port) {
   for (HostIndex i = 0; i < hosts_.size(); ++i) {
+    for (Route& route : hosts_[i].routes) route.ordinal = static_cast<uint32_t>(route_count_++);
     for (const std::string& written : hosts_[i].domains) {
       const std::string domain = lower_case(written);
       if (domain == "*") {

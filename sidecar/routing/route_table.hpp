@@ -34,6 +34,7 @@ class RouteTable {
 
   const std::string& name() const { return name_; }
   const std::vector<VirtualHost>& virtual_hosts() const { return hosts_; }
+  size_t route_count() const { return route_count_; }
 
  private:
   struct Hash {
@@ -60,6 +61,7 @@ class RouteTable {
   Affixes suffixes_;
   Affixes prefixes_;
   HostIndex any_ = kNone;
+  size_t route_count_ = 0;
   bool ignore_port_;
 };
 

@@ -90,10 +90,18 @@ void render_request(const Summary& summary, Line& line) {
   line.text("trace_id", exchange::trace_id_of(*request));
 }
 
+// Envoy's letters; URX: the retries were used up.
+std::string flags_of(const Summary& summary) {
+  std::string flags;
+  if (summary.error != nullptr) flags = response_flag(*summary.error);
+  if (summary.retries_exhausted) flags.append(flags.empty() ? "URX" : ",URX");
+  return flags;
+}
+
 void render_outcome(const Summary& summary, Line& line) {
   line.number("status", static_cast<uint64_t>(summary.status));
+  line.text("flags", flags_of(summary));
   if (summary.error != nullptr) {
-    line.text("flags", response_flag(*summary.error));
     line.text("error", to_string(summary.error->code));
     line.text("origin", to_string(summary.error->origin));
     line.text("detail", summary.error->detail);

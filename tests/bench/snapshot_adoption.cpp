@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdio>
 
+#include "core/base/rng.hpp"
 #include "core/net/loop.hpp"
 #include "core/net/network.hpp"
 #include "sidecar/routing/cluster.hpp"
@@ -26,6 +27,22 @@ std::shared_ptr<const config::ClusterConfig> make_cluster(size_t index, uint16_t
   return cluster;
 }
 
+// Clusters register what they count; nobody looks at it here.
+class Uncounted final : public policies::PolicyHost {
+ public:
+  explicit Uncounted(Loop& loop) : loop_(loop) {}
+  Loop& loop() override { return loop_; }
+  Rng& rng() override { return rng_; }
+  StatId counter(std::string_view, std::string_view, Labels) override { return 0; }
+  StatId gauge(std::string_view, std::string_view, Labels) override { return 0; }
+  void count(StatId, int64_t) override {}
+  void tell_siblings(const policies::Site&, std::shared_ptr<const policies::Note>) override {}
+
+ private:
+  Loop& loop_;
+  Rng rng_{1};
+};
+
 double adopt_us(routing::ClusterTable& table, const config::Snapshot& snapshot) {
   const auto begin = std::chrono::steady_clock::now();
   table.adopt(snapshot);
@@ -38,7 +55,8 @@ int main() {
   Loop loop(make_uv_engine());
   std::unique_ptr<Network> network = make_uv_network(loop);
   routing::Admissions admissions;
-  routing::ClusterTable table(loop, *network, admissions);
+  Uncounted host(loop);
+  routing::ClusterTable table(loop, *network, host, admissions);
   config::Snapshot snapshot;
   for (size_t i = 0; i < kClusters; ++i) snapshot.clusters.push_back(make_cluster(i, 80));
 

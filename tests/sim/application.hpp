@@ -1,8 +1,8 @@
 // Application: the workload behind sidecar B, several instances of it, each a real Server.
 //
 // Owns the servers. What a handler does with a request is in the plan; the request says which one
-// it is in the field `sim-id`. Counts how often each request was executed: there are no retries, so
-// more than once is wrong.
+// it is in the field `sim-id`. Counts how often each request was executed: more than once is wrong,
+// unless the mesh may repeat it: retries are on and the method is idempotent.
 #pragma once
 
 #include <memory>

@@ -5,6 +5,7 @@
 
 #include "core/base/bytes.hpp"
 #include "core/net/loop.hpp"
+#include "sidecar/policies/retry/retry.hpp"
 
 namespace tulle::sim {
 namespace {
@@ -29,6 +30,8 @@ size_t memory_bound(const Plan& plan) {
   for (const RequestPlan& request : plan.requests) {
     const bool http2 = plan.clients[request.client].protocol == Protocol::http2;
     sum += 2 * (bound_of_way(plan, http2) + inner);
+    // Each sidecar may keep the body for another attempt.
+    if (plan.resilient) sum += 2 * (policies::retry::kReplayBytes + kLargeChunk);
   }
   return sum;
 }

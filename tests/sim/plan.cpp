@@ -137,6 +137,7 @@ Plan make_plan(uint64_t seed) {
   plan.app_is_h2 = rng.chance(0.3);
   plan.round_robin = rng.chance(0.3);
   plan.apps = 2 + static_cast<uint32_t>(rng.below(2));
+  plan.resilient = seed % 3 != 0;  // not drawn: seeds without it stay what they were
   choose_wires(rng, plan.wires);
   const uint64_t clients = 1 + rng.below(3);
   for (uint64_t i = 0; i < clients; ++i) {
@@ -175,6 +176,7 @@ std::string Plan::text() const {
          std::to_string(wires.jitter.count() / 1000) + " us, capacity " +
          std::to_string(wires.capacity);
   if (is_fine(wires)) out += ", byte by byte";
+  if (resilient) out += ", retries";
   for (const FaultPlan& fault : happenings) {
     out += "; " + std::string(to_string(fault.kind)) + " at " +
            std::to_string(fault.at.count() / 1'000'000) + " ms";

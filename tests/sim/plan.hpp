@@ -77,6 +77,7 @@ struct Plan {
   bool mesh_is_h2 = true;  // between the sidecars
   bool app_is_h2 = false;
   bool round_robin = false;
+  bool resilient = false;   // retries and outlier detection are on, as the mesh has them
   uint32_t apps = 2;
   LinkOptions wires;  // of every link
   std::vector<ClientPlan> clients;

@@ -50,7 +50,7 @@ Process::~Process() {
 uint32_t Process::requests_permitted() const {
   uint32_t sum = 0;
   for (const auto& count : counts_)
-    sum += count->requests() + count->pending();
+    sum += count->requests() + count->pending() + count->retries();
   return sum;
 }
 

@@ -40,11 +40,19 @@ Json socket_address(const Address& at) {
   return {{"socket_address", {{"address", at.ip()}, {"port_value", at.port()}}}};
 }
 
+// What the mesh does by default: everywhere for callers, and at the application's side only for a
+// kept connection that was closed under the request.
+Json retries(Side side) {
+  if (side == Side::b) return {{"retry_on", "reset-before-request"}, {"num_retries", 1}};
+  return {{"retry_on", "connect-failure,refused-stream,reset-before-request,reset"},
+          {"num_retries", 2}};
+}
+
 // Long enough for every honest request; a black hole must not hold one for ever.
 Json route(Side side, const Plan& plan, std::string_view prefix) {
-  return {
-      {"match", {{"prefix", prefix}}},
-      {"route", {{"cluster", cluster_of(side)}, {"timeout", plan.black_holes ? "20s" : "120s"}}}};
+  Json action = {{"cluster", cluster_of(side)}, {"timeout", plan.black_holes ? "20s" : "120s"}};
+  if (plan.resilient) action["retry_policy"] = retries(side);
+  return {{"match", {{"prefix", prefix}}}, {"route", action}};
 }
 
 Json virtual_host(Side side, const Plan& plan, const Setup& setup) {
@@ -142,6 +150,12 @@ Json cluster(Side side, const Plan& plan, const Setup& setup) {
                 {"endpoints", {{{"lb_endpoints", endpoints(side, plan, setup)}}}}}},
               {"typed_extension_protocol_options", protocol_options(http2)}};
   if (side == Side::a) out["transport_socket"] = client_socket();
+  if (plan.resilient) {
+    out["outlier_detection"] = {{"consecutive_gateway_failure", 5},
+                                {"base_ejection_time", "1s"},
+                                {"max_ejection_time", "60s"},
+                                {"max_ejection_percent", 50}};
+  }
   return out;
 }
 

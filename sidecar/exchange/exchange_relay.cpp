@@ -1,0 +1,106 @@
+// Exchange: what is carried between the two streams while an attempt runs.
+#include "core/http/forms.hpp"
+#include "core/net/loop.hpp"
+#include "core/net/tls.hpp"
+#include "sidecar/exchange/exchange.hpp"
+#include "sidecar/exchange/outcome.hpp"
+#include "sidecar/routing/field_changes.hpp"
+
+namespace tulle::exchange {
+namespace {
+
+// Moves what the receiver has room for. The sender's window reopens by exactly that much. With
+// Replay::pump() the one place where bytes pass from side to side: a tee or a transformer would
+// stand here.
+bool pump(Stream& from, Stream& to) {
+  bool moved = false;
+  // Asking for room and getting none is what makes the receiver wake us, so ask until then.
+  while (from.readable() > 0) {
+    const size_t room = to.room();
+    if (room == 0) break;
+    to.send(from.receive(room));
+    moved = true;
+  }
+  return moved;
+}
+
+bool is_mesh_peer(const Stream& stream) {
+  return stream.peer() != nullptr && !stream.peer()->spiffe_id.empty();
+}
+
+}  // namespace
+
+bool Exchange::relay() {
+  Stream& up = attempt().stream();
+  bool moved = pump_response(up);
+  if (phase_ != Phase::relaying) return true;
+  if (up.failure() != nullptr && up.readable() == 0) return judge(*up.failure());
+  moved |= pump_request(up);
+  if (moved) last_progress_ = loop_.now();
+  return false;  // both pumps have moved all they can; the streams wake us when there is more
+}
+
+bool Exchange::pump_request(Stream& up) {
+  if (request_sent_) return false;
+  const bool moved = replay_.pump(*down_, up);
+  if (!down_->ended() || !replay_.caught_up()) return moved;
+  forward_trailers(down_->trailers(), up.draft_trailers());
+  up.finish();
+  request_sent_ = true;
+  return true;
+}
+
+bool Exchange::pump_response(Stream& up) {
+  bool moved = false;
+  while (!down_->head_sent() && up.interim() != nullptr) {
+    forward_response(*up.interim(), down_->draft(), {.via = host_.via()});
+    down_->send_interim();
+    up.drop_interim();
+    moved = true;
+  }
+  if (up.head() == nullptr) return moved;
+  if (!down_->head_sent()) {
+    if (judge_answer(up)) return true;
+    begin_response(up);
+    moved = true;
+  }
+  if (down_->finished()) {
+    phase_ = Phase::finishing;
+    return true;
+  }
+  moved |= pump(up, *down_);
+  if (!up.ended()) return moved;
+  forward_trailers(up.trailers(), down_->draft_trailers());
+  down_->finish();
+  phase_ = Phase::finishing;
+  return true;
+}
+
+// The head of an answer is here. True: it will not do, the request is sent again.
+bool Exchange::judge_answer(Stream& up) {
+  attempt_deadline_ = kNever;
+  upstream_latency_ = loop_.now() - attempt().started();
+  attempt().observe(upstream_latency_, loop_.now());
+  const policies::RetryPlan plan = tell_outcome(answer_outcome(*up.head(), is_mesh_peer(up)));
+  return plan.wanted && retry(plan);
+}
+
+void Exchange::begin_response(Stream& up) {
+  replay_.forget();
+  Head& head = down_->draft();
+  const bool from_mesh = is_mesh_peer(up);
+  forward_response(*up.head(), head, {.via = host_.via(), .peer_is_mesh = from_mesh});
+  routing::apply(target_->changes.response, head.fields);
+  if (head.status >= 500 || head.fields.has(FieldId::grpc_status)) mark_exhausted(head);
+  down_->send_head();
+}
+
+// A caller in the mesh hears that what this request called on was tried again already.
+void Exchange::mark_exhausted(Head& answer) {
+  if (listener_.config->direction != config::Direction::inbound) return;
+  ExhaustedRequests* exhausted = host_.exhausted_requests();
+  if (exhausted == nullptr || !exhausted->knows(*down_->head(), loop_.now())) return;
+  answer.fields.set(FieldId::tulle_retried, "1");
+}
+
+}  // namespace tulle::exchange
