@@ -16,6 +16,12 @@ namespace tulle {
 
 namespace {
 
+// A peer that has vanished without a word is noticed after 60 + 3 x 10 seconds, also on a stream
+// that has nothing to say: the system's own numbers would take twelve minutes.
+constexpr int kKeepaliveIdle = 60;
+constexpr int kKeepaliveInterval = 10;
+constexpr int kKeepaliveProbes = 3;
+
 Error listen_error(const Address& at, int number) {
   const std::string lead = "listen " + at.to_string() + ": ";
   const std::string port = std::to_string(at.port());
@@ -82,16 +88,19 @@ Result<int> bind_socket(Address& at, bool reuse_port) {
   return fd;
 }
 
+void keep_alive(int socket) {
+  set_option(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
+  set_option(socket, IPPROTO_TCP, TCP_KEEPIDLE, kKeepaliveIdle);
+  set_option(socket, IPPROTO_TCP, TCP_KEEPINTVL, kKeepaliveInterval);
+  set_option(socket, IPPROTO_TCP, TCP_KEEPCNT, kKeepaliveProbes);
+}
+
 // Linux hands these options down to accepted sockets: no system call per connection.
 Result<int> listen_socket(Address& at, const ListenOptions& options) {
   auto bound = bind_socket(at, options.reuse_port);
   if (!bound) return bound;
   set_option(*bound, IPPROTO_TCP, TCP_NODELAY, 1);
-  set_option(*bound, SOL_SOCKET, SO_KEEPALIVE, 1);
-  // A peer that has vanished without a word is noticed after 60 + 3 x 10 seconds.
-  set_option(*bound, IPPROTO_TCP, TCP_KEEPIDLE, 60);
-  set_option(*bound, IPPROTO_TCP, TCP_KEEPINTVL, 10);
-  set_option(*bound, IPPROTO_TCP, TCP_KEEPCNT, 3);
+  keep_alive(*bound);
   if (::listen(*bound, options.backlog) != 0) return give_up(*bound, at);
   return bound;
 }

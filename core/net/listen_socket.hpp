@@ -13,4 +13,7 @@ Result<int> bind_socket(Address& at, bool reuse_port);
 // A bound and listening one, with the options that accepted sockets inherit.
 Result<int> listen_socket(Address& at, const ListenOptions& options);
 
+// Probes a silent peer, so that a host which has vanished is noticed. Accepted sockets inherit it.
+void keep_alive(int socket);
+
 }  // namespace tulle

@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include "core/net/listen_socket.hpp"
 #include "core/net/uv_cell.hpp"
 
 namespace tulle {
@@ -91,7 +92,8 @@ void TcpCell::on_connect(uv_connect_t* request, int status) {
   }
   // A finishing owner has left while we connected; what it wrote still goes out.
   if (cell.phase_ == Phase::connecting) cell.phase_ = Phase::open;
-  uv_tcp_keepalive(&cell.tcp_, 1, 60);
+  uv_os_fd_t socket = -1;
+  if (uv_fileno(reinterpret_cast<uv_handle_t*>(&cell.tcp_), &socket) == 0) keep_alive(socket);
   cell.tell();
   cell.update_reading();
   cell.flush_later();
