@@ -135,7 +135,8 @@ Result<void> ControlPlane::open_api() {
   certificate_control_ = std::make_unique<api::CertificateControl>(*authority_, *tokens_);
   const api::Sources sources{.store = store_.get(),
                              .authority = certificate_control_.get(),
-                             .acknowledgements = this};
+                             .acknowledgements = this,
+                             .result_check = compile_check_.get()};
   api_ = std::make_unique<api::Api>(loop_, sources, *token, stats_);
   Server::Options options;
   if (!config_.api_plaintext) options.tls = certificates_->api();
