@@ -166,6 +166,8 @@ std::optional<MeshFile> read_mesh_file(std::string_view yaml, FileProblems& prob
   if (file.access_log != "failures" && file.access_log != "all" && file.access_log != "off") {
     fields.report("access_log", "must be failures, all or off, is \"" + file.access_log + "\"");
   }
+  file.certificate_lifetime =
+      static_cast<unsigned>(fields.number("certificate_lifetime_seconds", 86400, 60, 30 * 86400));
   file.policies = fields.texts("policies");
   if (const YamlTree* services = fields.find("services"); services == nullptr) {
     fields.report("services", "is missing: what is to be started");

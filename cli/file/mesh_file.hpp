@@ -40,6 +40,7 @@ struct MeshFile {
   std::string name;
   std::string trust_domain;
   std::string access_log;             // of the sidecars: "failures", "all", "off"
+  unsigned certificate_lifetime = 86400;  // seconds, of every certificate the mesh issues
   std::vector<ServiceGroup> groups;   // in the order of the file
   std::vector<std::string> policies;  // files and folders of documents, relative to the file
 

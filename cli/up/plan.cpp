@@ -42,6 +42,7 @@ ControlPlanePlan plan_control_plane(const MeshFile& file, const RunDirectory& ru
       {"xds", {{"address", loopback(plan.xds_port)}}},
       {"api", {{"address", loopback(plan.api_port)}, {"token_file", run.token()}}},
       {"metrics", {{"address", loopback(plan.metrics_port)}}},
+      {"ca", {{"certificate_lifetime_seconds", file.certificate_lifetime}}},
   }.dump(2) + "\n";
   plan.child.command = {programs.control_plane, "--config", plan.config_path};
   plan.child.environment = inherited;

@@ -17,6 +17,7 @@ MeshFile two_services() {
 name: shop
 trust_domain: shop.test
 access_log: all
+certificate_lifetime_seconds: 3600
 services:
   kitchen: {command: [node, kitchen.js], port: 8080, replicas: 2, labels: {version: v1}, health: /health}
   web: {command: exec web, port: 80, calls: [kitchen], directory: www, environment: {KITCHEN_URL: "http://x", PAGE: a}}
@@ -95,6 +96,7 @@ TEST_F(Planned, TheControlPlaneGetsTheServices) {
   const json config = json::parse(plan.control_plane.config);
   EXPECT_EQ(config["trust_domain"], "shop.test");
   EXPECT_EQ(config["api"]["token_file"], run.token());
+  EXPECT_EQ(config["ca"]["certificate_lifetime_seconds"], 3600);
   ASSERT_EQ(plan.services.size(), 2u);
   const json kitchen = json::parse(plan.services[0].json);
   EXPECT_EQ(kitchen["metadata"]["name"], "kitchen");
