@@ -34,7 +34,11 @@ bool DestinationRequests::ask(std::string_view name) {
   if (routing::parse_destination(name).port == 0) return false;
   const std::lock_guard lock(mutex_);
   if (names_.contains(name)) return true;
-  if (names_.size() >= kMost) return false;
+  if (names_.size() >= kMost) {
+    ++refused_;
+    wake_owner();
+    return false;
+  }
   names_.emplace(name);
   asked_.emplace_back(name);
   wake_owner();
@@ -53,6 +57,11 @@ void DestinationRequests::report_use(std::vector<std::string> names) {
 std::vector<std::string> DestinationRequests::take_asked() {
   const std::lock_guard lock(mutex_);
   return std::exchange(asked_, {});
+}
+
+uint64_t DestinationRequests::take_refused() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(refused_, 0);
 }
 
 std::vector<std::string> DestinationRequests::take_used() {

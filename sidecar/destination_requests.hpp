@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <mutex>
 #include <set>
@@ -32,6 +33,8 @@ class DestinationRequests {
   // Main loop. Names that are new since the last call; names that had requests.
   std::vector<std::string> take_asked();
   std::vector<std::string> take_used();
+  // How often a name did not fit, since the last call.
+  uint64_t take_refused();
   // Asked for without a worker: what a former process used. False: as ask().
   bool restore(std::string_view name);
   void forget(std::string_view name);  // can be asked for again
@@ -47,6 +50,7 @@ class DestinationRequests {
   std::set<std::string, std::less<>> names_;
   std::vector<std::string> asked_;
   std::vector<std::string> used_;
+  uint64_t refused_ = 0;
   bool wake_posted_ = false;
 };
 

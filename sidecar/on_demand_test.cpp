@@ -233,6 +233,7 @@ TEST_F(OnDemand, MadeUpNamesAreBounded) {
   const testing::Heard& heard = ask("one-too-many");
   ASSERT_TRUE(settle(heard));
   EXPECT_EQ(error_of(heard), "config_missing");
+  EXPECT_EQ(requests_.take_refused(), 1u);
   requests_.forget("host-7:80");
   EXPECT_TRUE(requests_.ask("one-too-many:80"));
 }

@@ -45,6 +45,16 @@ PushedSource::PushedSource(const SourceEnvironment& environment, const config::L
       bootstrap_(*loaded.bootstrap),
       materials_(loaded.materials),
       requests_(environment.loop, environment.owner),
+      counters_{
+          environment.stats.gauge("tulle_destinations_asked",
+                                  "Destinations that are asked for by name", {}),
+          environment.stats.counter("tulle_destinations_refused_total",
+                                    "Requests for a destination when no more names fitted", {}),
+          environment.stats.gauge("tulle_destinations_external",
+                                  "Destinations outside of the mesh that are let through", {}),
+          environment.stats.gauge("tulle_config_held_back",
+                                  "Pushed resources that are not in force as they were pushed",
+                                  {})},
       snapshot_(loaded.snapshot),
       save_timer_(environment.owner),
       sweep_timer_(environment.owner) {}
@@ -168,7 +178,9 @@ bool PushedSource::advance() {
   }
   if (sweep_timer_.fired()) sweep_timer_.arm(kDestinationSweep);
   if (save_timer_.fired()) save();
-  return due && compile();
+  const bool changed = due && compile();
+  note_counts();
+  return changed;
 }
 
 bool PushedSource::compile() {
@@ -283,6 +295,17 @@ void PushedSource::report(const config::Merged& merged,
   if (lines.size() > kRefusalsLogged) {
     log::warn("and " + std::to_string(lines.size() - kRefusalsLogged) + " more");
   }
+}
+
+void PushedSource::note_counts() {
+  StatShard& shard = environment_.shard;
+  const auto show = [&](StatId gauge, size_t value) {
+    shard.add(gauge, static_cast<int64_t>(value) - shard.read(gauge));
+  };
+  show(counters_.asked, names_.size());
+  show(counters_.external, egress_ != nullptr ? egress_->size() : 0);
+  show(counters_.held_back, held_.size());
+  shard.add(counters_.refused, static_cast<int64_t>(requests_.take_refused()));
 }
 
 // Once per reason: attempts are repeated for as long as it takes. The loss of a stream that has served

@@ -68,6 +68,7 @@ class PushedSource final : public ConfigSource {
   bool own_listeners_are_there(const config::Merged& merged) const;
   void report(const config::Merged& merged, const std::vector<xds::Refusal>& refusals);
   void report_failure();
+  void note_counts();
   void save_later();
   void save();
   std::string whose_state() const;
@@ -80,6 +81,10 @@ class PushedSource final : public ConfigSource {
   PortClaims ports_;
   DestinationRequests requests_;
   DestinationNames names_{requests_};
+  struct Counters {
+    StatId asked, refused, external, held_back;
+  };
+  const Counters counters_;
   std::unique_ptr<Egress> egress_;                         // null: everything unknown is refused
   std::unique_ptr<identity::Credentials> credentials_;     // null: the identity is in files
   std::unique_ptr<discovery::Subscriber> subscriber_;      // null: we have left
