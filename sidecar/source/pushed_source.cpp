@@ -269,9 +269,10 @@ std::set<std::string, std::less<>> PushedSource::unknown() const {
   return names;
 }
 
-// Of this run's answer, or all that the stored configuration has.
+// Of this run's answer, or all that the stored configuration has. An answer without any listener is
+// not ours yet: a sidecar that takes nothing serves nobody.
 bool PushedSource::own_listeners_are_there(const config::Merged& merged) const {
-  if (!has_spoken() && (!restored_ || merged.snapshot->listeners.empty())) return false;
+  if (merged.snapshot->listeners.empty() || (!has_spoken() && !restored_)) return false;
   return std::ranges::none_of(merged.held, [&](const config::HeldBack& held) {
     return held.resource.first == ResourceType::listener && !held.has_former &&
            routing::parse_destination(held.resource.second).port == 0;
