@@ -52,9 +52,8 @@ Result<void> Worker::adopt(std::shared_ptr<const config::Snapshot> snapshot,
   if (generation_ != nullptr && generation_->snapshot->destinations != snapshot->destinations) {
     report_use();
   }
-  if (generation_ != nullptr && generation_->exchanges > 0) {
-    former_.push_back(std::move(generation_));
-  }
+  // Policies move over from the former tables, so these live until that is done.
+  std::unique_ptr<exchange::Generation> former = std::move(generation_);
   generation_ = std::make_unique<exchange::Generation>();
   generation_->snapshot = std::move(snapshot);
   const auto& destinations = generation_->snapshot->destinations;
@@ -64,6 +63,7 @@ Result<void> Worker::adopt(std::shared_ptr<const config::Snapshot> snapshot,
   for_each_table(*generation_->snapshot, [&](const routing::RouteTable& table) {
     route_chains_.adopt(table);
   });
+  if (former != nullptr && former->exchanges > 0) former_.push_back(std::move(former));
   forget_route_chains();
   Result<void> listening = adopt_listeners(*generation_->snapshot, bound);
   sweep_timer_.arm(kSweepInterval);

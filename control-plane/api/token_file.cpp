@@ -61,21 +61,21 @@ Result<std::string> read_or_make_token(const std::string& path) {
   const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) return errno == ENOENT ? make_token(path) : failed(path, std::strerror(errno));
   struct stat seen {};
-  std::string token(kMostCharacters + 1, '\0');
+  std::array<char, kMostCharacters + 1> text;
   const bool known = ::fstat(file, &seen) == 0;
-  const ssize_t count = ::read(file, token.data(), token.size());
+  const ssize_t count = ::read(file, text.data(), text.size());
   const int error = errno;
   ::close(file);
   if (!known || count < 0) return failed(path, std::strerror(error));
   if ((seen.st_mode & 077) != 0) {
     log::warn("others may read the admin token file=" + path);
   }
-  token.resize(static_cast<size_t>(count));
-  while (!token.empty() && (token.back() == '\n' || token.back() == '\r')) token.pop_back();
+  std::string_view token(text.data(), static_cast<size_t>(count));
+  while (token.ends_with('\n') || token.ends_with('\r')) token.remove_suffix(1);
   if (token.size() < kFewestCharacters || token.size() > kMostCharacters) {
     return failed(path, "a token has from 16 to 4096 characters; remove the file to get a new one");
   }
-  return token;
+  return std::string(token);
 }
 
 }  // namespace tulle::api

@@ -174,8 +174,7 @@ class Changes(MeshCase):
         self.assertEqual(200, status, answer)
 
     def activate(self, _):
-        status, answer = self.api("POST", "/v1/ca/activate")
-        self.assertEqual(200, status, answer)
+        wait_for(lambda: self.api("POST", "/v1/ca/activate")[0] == 200, "the next root signs", 60)
 
     def control_plane(self, _):
         former = self.status()["controlPlane"]["pid"]

@@ -168,6 +168,19 @@ class PushedConfiguration(MeshCase):
         wait_for(lambda: orders.origins("kitchen:8080", 5) == {"kitchen-2"}, "all requests go to version 2", PATIENCE)
         del kitchen
 
+    def test_policies_outlive_routes_that_nobody_uses(self):
+        """Between two requests no exchange holds the former routes; their policies move over all the same."""
+        _, orders = self.two()
+        self.control_plane.service("kitchen-v2", 8080, {"tulle.dev/service": "kitchen", "version": "v2"})
+        self.member("kitchen-2", "kitchen", labels={"version": "v2"}).start()
+        for weight in range(1, 7):
+            first, second = (0, weight) if weight % 2 else (weight, 0)
+            self.control_plane.route("kitchen", ("kitchen", 8080, first), ("kitchen-v2", 8080, second))
+            if weight % 2:
+                wait_for(lambda: orders.origins("kitchen:8080", 8) == {"kitchen-2"}, "version 2", PATIENCE)
+            else:
+                wait_for(lambda: orders.origins("kitchen:8080", 8) >= {"kitchen-1"}, "both versions", PATIENCE)
+
     def test_an_instance_that_ends_is_gone(self):
         kitchen, orders = self.two()
         second = self.member("kitchen-2", "kitchen")
