@@ -86,6 +86,8 @@ class Callers:
             except (OSError, http.client.HTTPException) as problem:
                 self.outcomes.append(Outcome(time.monotonic(), method, 0, repr(problem), b""))
                 connection = None
+        if connection is not None:
+            connection.close()
 
     def stop(self):
         self.over.set()
