@@ -46,9 +46,16 @@ void MessageWalk::walk_packed(const Any& any) {
   const std::string name(xds::message_of_url(any.type_url()));
   const Descriptor* type = DescriptorPool::generated_pool()->FindMessageTypeByName(name);
   if (type == nullptr) return;
+  if (packed_ == kMostPacked) {
+    return here().invalid("messages are packed in each other more than " +
+                          std::to_string(kMostPacked) + " times");
+  }
   const std::unique_ptr<Message> message(
       MessageFactory::generated_factory()->GetPrototype(type)->New());
-  if (message->ParseFromString(any.value())) walk(*message);
+  if (!message->ParseFromString(any.value())) return;
+  ++packed_;
+  walk(*message);
+  --packed_;
 }
 
 Place MessageWalk::here() const {

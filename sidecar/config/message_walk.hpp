@@ -33,9 +33,12 @@ class MessageWalk {
   // What is packed in an Any: nothing by default.
   virtual void on_packed(const google::protobuf::Any&) {}
 
-  // Walks what is packed, when its type is known.
+  // Walks what is packed, when its type is known. A few megabytes can be packed into each other often
+  // enough to exhaust the stack: beyond kMostPacked levels it is a problem.
   void walk_packed(const google::protobuf::Any& any);
   Place here() const;
+
+  static constexpr int kMostPacked = 16;  // the deepest configuration that makes sense has 4
 
  private:
   void walk_field(const google::protobuf::Message& owner,
@@ -43,6 +46,7 @@ class MessageWalk {
 
   Place root_;
   std::vector<std::pair<const google::protobuf::FieldDescriptor*, int>> steps_;
+  int packed_ = 0;
 };
 
 }  // namespace tulle::config
