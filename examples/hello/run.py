@@ -1,12 +1,10 @@
 """Starts the hello mesh, drives it and checks every claim it prints. Started by examples/run."""
-import argparse
 import concurrent.futures
 import json
 import os
 import shutil
 import signal
 import sys
-import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -17,6 +15,7 @@ from meshkit import capture, probes  # noqa: E402
 from meshkit.bootstrap import fill  # noqa: E402
 from meshkit.certificates import Authority  # noqa: E402
 from meshkit.narration import Story  # noqa: E402
+from meshkit.playing import play  # noqa: E402
 from meshkit.processes import Failure, Process, SidecarProcess, wait_for  # noqa: E402
 
 TRUST = "spiffe://hello.test/ns/default/sa/"
@@ -246,35 +245,5 @@ def run(options, folder):
         mesh.stop()
 
 
-def main():
-    parser = argparse.ArgumentParser(prog="examples/hello/run.py")
-    parser.add_argument("--build-dir", required=True)
-    parser.add_argument("--once", action="store_true")
-    options = parser.parse_args()
-    options.build_dir = os.path.abspath(options.build_dir)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(1))
-    parent = os.path.join(ROOT, "build", "examples")
-    os.makedirs(parent, exist_ok=True)
-    folder = tempfile.mkdtemp(prefix="hello-", dir=parent)
-    status, keep = 1, False
-    try:
-        status = run(options, folder)
-        keep = status != 0
-    except KeyboardInterrupt:
-        print("\nStopped.", flush=True)
-        status = 130 if options.once else 0
-    except SystemExit:
-        print("\nStopped by a signal.", flush=True)
-    except (Failure, OSError, RuntimeError) as problem:
-        print("\nexamples/run: %s" % problem, file=sys.stderr, flush=True)
-        keep = True
-    if keep:
-        print("examples/run: logs are kept in " + os.path.relpath(folder, ROOT), file=sys.stderr, flush=True)
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
-    return status
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(play("hello", run))
