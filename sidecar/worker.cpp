@@ -74,7 +74,9 @@ Result<void> Worker::adopt(std::shared_ptr<const config::Snapshot> snapshot,
 void Worker::name_clusters() {
   for (size_t i = 0; i < clusters_.size(); ++i) {
     routing::Cluster* cluster = clusters_.find(static_cast<routing::ClusterIndex>(i));
-    if (cluster != nullptr) cluster->stat_slot = request_stats_.cluster_slot(cluster->config().name);
+    // Most have been here before: a change must not cost a look-up for each of thousands.
+    if (cluster == nullptr || cluster->stat_slot) continue;
+    cluster->stat_slot = request_stats_.cluster_slot(cluster->config().name);
   }
 }
 
@@ -179,7 +181,7 @@ void Worker::report_use() {
 }
 
 void Worker::ended(const exchange::Summary& summary) {
-  request_stats_.record(summary, summary.cluster == nullptr ? 0 : summary.cluster->stat_slot);
+  request_stats_.record(summary, summary.cluster == nullptr ? 0 : *summary.cluster->stat_slot);
   access_log_.record(summary);
 }
 

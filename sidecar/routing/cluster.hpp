@@ -8,6 +8,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -58,8 +59,8 @@ class Cluster final : private PoolSource, private policies::PolicyCluster {
   void exchange_started() { ++exchanges_; }
   void exchange_ended() { --exchanges_; }
 
-  // Set by the worker's statistics: the first id of this cluster's block; see telemetry.
-  uint32_t stat_slot = 0;
+  // Set by the worker when it first sees the cluster; see telemetry.
+  std::optional<uint32_t> stat_slot;
 
  private:
   PoolSource& pools() { return *this; }

@@ -11,14 +11,15 @@ size_t class_of(int status) { return status < 100 || status > 599 ? 0 : status /
 
 }  // namespace
 
-uint32_t RequestStats::slot_of(std::vector<std::unique_ptr<Slot>>& slots, Labels labels) {
-  for (size_t i = 0; i < slots.size(); ++i) {
-    if (slots[i]->labels == labels) return static_cast<uint32_t>(i);
+uint32_t RequestStats::slot_of(Slots& slots, Labels labels) {
+  const auto index = static_cast<uint32_t>(slots.list.size());
+  const auto [place, fresh] = slots.by_labels.try_emplace(std::move(labels), index);
+  if (fresh) {
+    slots.list.push_back(std::make_unique<Slot>());
+    slots.list.back()->labels = &place->first;
+    slots.list.back()->durations.fill(kUnnamed);
   }
-  slots.push_back(std::make_unique<Slot>());
-  slots.back()->labels = std::move(labels);
-  slots.back()->durations.fill(kUnnamed);
-  return static_cast<uint32_t>(slots.size() - 1);
+  return place->second;
 }
 
 uint32_t RequestStats::listener_slot(const std::string& name, const std::string& direction) {
@@ -35,7 +36,7 @@ void RequestStats::observe(Slot& slot, std::string_view family, std::string_view
   const size_t status_class = class_of(status);
   StatId& id = slot.durations[static_cast<size_t>(method) * kClasses + status_class];
   if (id == kUnnamed) {
-    Labels labels = slot.labels;
+    Labels labels = *slot.labels;
     labels.emplace_back("http_request_method", kMethodNames[static_cast<size_t>(method)]);
     labels.emplace_back("status_class", kClassNames[status_class]);
     id = registry_.duration_histogram(family, help, std::move(labels));
@@ -44,12 +45,12 @@ void RequestStats::observe(Slot& slot, std::string_view family, std::string_view
 }
 
 void RequestStats::record(const exchange::Summary& summary, uint32_t cluster_slot) {
-  observe(slot(listeners_, summary.listener_stat_slot), "http_server_request_duration_seconds",
+  observe(*listeners_.list[summary.listener_stat_slot], "http_server_request_duration_seconds",
           "Time from the complete request head to the last byte of the answer", summary.status,
           summary, summary.duration);
   if (summary.attempts == 0) return;
   const bool answered = summary.upstream_latency > Duration{0};
-  observe(slot(clusters_, cluster_slot), "http_client_request_duration_seconds",
+  observe(*clusters_.list[cluster_slot], "http_client_request_duration_seconds",
           "Time from the start of the last attempt to the head of its answer, or to its failure",
           answered ? summary.status : 0, summary,
           answered ? summary.upstream_latency : summary.duration);

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -28,21 +29,25 @@ class RequestStats {
   static constexpr size_t kMethods = 10;
   static constexpr size_t kClasses = 7;   // none, 1xx .. 5xx, error without an answer
   struct Slot {
-    Labels labels;
+    const Labels* labels;                 // its key in Slots
     std::array<StatId, kMethods * kClasses> durations;  // kUnnamed: not seen yet
   };
   static constexpr StatId kUnnamed = ~StatId{0};
 
-  Slot& slot(std::vector<std::unique_ptr<Slot>>& slots, uint32_t index) { return *slots[index]; }
-  uint32_t slot_of(std::vector<std::unique_ptr<Slot>>& slots, Labels labels);
+  struct Slots {
+    std::vector<std::unique_ptr<Slot>> list;
+    std::map<Labels, uint32_t> by_labels;
+  };
+
+  static uint32_t slot_of(Slots& slots, Labels labels);
   // `status` is of the answer that came; 0: none did.
   void observe(Slot& slot, std::string_view family, std::string_view help, int status,
                const exchange::Summary& summary, Duration value);
 
   StatRegistry& registry_;
   StatShard& shard_;
-  std::vector<std::unique_ptr<Slot>> listeners_;
-  std::vector<std::unique_ptr<Slot>> clusters_;
+  Slots listeners_;
+  Slots clusters_;
 };
 
 }  // namespace tulle::telemetry
