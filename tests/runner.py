@@ -7,6 +7,7 @@ import argparse
 import concurrent.futures
 import fcntl
 import glob
+import json
 import os
 import subprocess
 import sys
@@ -113,7 +114,25 @@ def group_sim(context, deadline):
 def group_conformance(context, deadline):
     names = context.executables(context.build, "conformance")
     run_gtests(context, names, deadline, shards=context.jobs)
-    return len(names) + run_unittests(context, "tests/conformance/test_*.py", deadline)
+    context.cases = {}
+    files = run_unittests(context, "tests/conformance/test_*.py", deadline)
+    keep_results(os.path.join(context.build, "conformance.json"), context.cases)
+    if context.options.report:
+        run_program(context, "conformance report",
+                    [os.path.join(ROOT, "tests/conformance/report.py"), context.build], deadline, show=True)
+    return len(names) + files
+
+
+def keep_results(path, cases):
+    """What each case came to when it ran last, for tests/conformance/report.py."""
+    known = {}
+    if os.path.exists(path):
+        with open(path) as content:
+            known = json.load(content)
+    known.update(cases)
+    with open(path + ".new", "w") as out:
+        json.dump(known, out, indent=0, sort_keys=True)
+    os.replace(path + ".new", path)
 
 
 def group_e2e(context, deadline):
@@ -258,6 +277,7 @@ def parse(arguments):
     parser.add_argument("--fail-fast", action="store_true", help="stop after the first group with a failure")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="side by side (default: CPUs)")
     parser.add_argument("--seconds", type=int, default=300, metavar="N", help="length of the fuzz group in all (default 300)")
+    parser.add_argument("--report", action="store_true", help="after the conformance group, write docs/conformance.md")
     parser.add_argument("--build-dir", default="build/dev", metavar="DIR", help="build folder of preset dev (default build/dev)")
     parser.add_argument("--no-setup", action="store_true", help="do not look for missing packages")
     parser.add_argument("--no-build", action="store_true", help="run what was built last")

@@ -137,6 +137,7 @@ def run_unittest(context, path, deadline, env=None):
             current = event
         elif "end" in event:
             name = "%s %s" % (label, event["end"].split(".", 1)[-1])
+            remember(context, name, event["verdict"], event["detail"])
             if event["verdict"] == "passed":
                 passed += 1
                 context.totals.passes()
@@ -151,7 +152,9 @@ def run_unittest(context, path, deadline, env=None):
     if current is not None:
         bad += 1
         why = "timed out" if timed_out else describe_exit(status)
-        context.totals.fails("%s %s" % (label, current["start"].split(".", 1)[-1]), part(current["at"], None) + "\n" + why)
+        name = "%s %s" % (label, current["start"].split(".", 1)[-1])
+        remember(context, name, "failed", why)
+        context.totals.fails(name, part(current["at"], None) + "\n" + why)
     elif timed_out:
         bad += 1
         context.totals.fails(label, "timed out\n" + part(max(0, len(output) - 4000), None))
@@ -160,6 +163,12 @@ def run_unittest(context, path, deadline, env=None):
         context.totals.fails(label, part(max(0, len(output) - 8000), None) + "\n" + describe_exit(status))
     if passed or bad:
         summarize(label, passed, bad, started)
+
+
+def remember(context, name, verdict, detail):
+    """For groups that keep what each case came to."""
+    if hasattr(context, "cases"):
+        context.cases[name] = (verdict, detail[-2000:])
 
 
 def run_unittests(context, pattern, deadline, env=None):

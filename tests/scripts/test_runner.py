@@ -82,6 +82,7 @@ class Planted(unittest.TestCase):
     def python(self, body):
         path = self.write("test_planted.py", "import os, unittest\n" + textwrap.dedent(body))
         context = self.context()
+        context.cases = self.cases = {}
         with contextlib.redirect_stdout(io.StringIO()) as said:
             run_unittest(context, path, time.monotonic() + 60)
         return context.totals, said.getvalue()
@@ -145,6 +146,9 @@ class Planted(unittest.TestCase):
         self.assertEqual("1 passed, 3 failed, 1 skipped", totals.line())
         for text in ("from a child process", "no such peer", "part=1", "no ground to stand on"):
             self.assertIn(text, said)
+        self.assertEqual({"A.test_good": "passed", "A.test_bad": "failed", "A.test_parts": "failed",
+                          "A.test_skipped": "skipped"},
+                         {name.split(" ")[1]: verdict for name, (verdict, _) in self.cases.items() if " A." in name})
 
     def test_a_python_file_that_dies_or_does_not_load_has_failed(self):
         totals, _ = self.python("""
