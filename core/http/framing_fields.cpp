@@ -9,6 +9,9 @@ namespace tulle {
 namespace {
 
 Refusal bad(const char* why) { return {Code::bad_request, why}; }
+// Whoever counts in signed numbers must come to the same length.
+constexpr uint64_t kLongestBody = INT64_MAX;
+
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
 // Only names with an underscore come here, so the loop is rare.
@@ -95,7 +98,8 @@ Checked FramingFields::add_known(bool request, FieldId id, ByteView value, Head&
       if (lengths_++ > 0) return bad("more than one Content-Length");
       uint64_t number = 0;
       const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-      if (value.empty() || error != std::errc() || end != value.data() + value.size()) {
+      if (value.empty() || error != std::errc() || end != value.data() + value.size() ||
+          number > kLongestBody) {
         return bad("invalid Content-Length");
       }
       length_ = number;
@@ -215,6 +219,9 @@ Checked FramingFields::finish_response(const Head& request, Head& head) {
   const int status = head.status;
   const bool success = status >= 200 && status < 300;
   const bool switching = status == 101;
+  if (status < 200 && (codings_ > 0 || length_.value_or(0) > 0)) {
+    return bad("an interim response that announces a body");
+  }
   keeps_alive_ = !close_ && (head.version == Version::http11 || keep_alive_);
   if (switching) {
     if (!upgrade_ || request.protocol.empty() || head.protocol != request.protocol) {
@@ -225,7 +232,7 @@ Checked FramingFields::finish_response(const Head& request, Head& head) {
     framing_ = Framing::tunnel;
   } else if (status < 200 || status == 204) {
     // Such a message has no body; one that announces it cannot be trusted with a second request.
-    if (codings_ > 0 || length_.value_or(0) > 0) keeps_alive_ = status < 200 && keeps_alive_;
+    if (codings_ > 0 || length_.value_or(0) > 0) keeps_alive_ = false;
     length_.reset();
   } else if (status != 304 && request.method != Method::head) {
     framing_ = codings_ > 0 ? Framing::chunked : length_ ? Framing::length : Framing::until_close;

@@ -194,13 +194,18 @@ std::string_view response_flag(const Error& error) {
 
 void send_error_reply(Stream& stream, const Head& request, const Error& error,
                       const ReplyContext& context) {
-  const Row row = row_of(error.code);
+  Row row = row_of(error.code);
+  // A known method that is never allowed has a status of its own, and that wants to say what is
+  // (RFC 9110, 15.5.6).
+  const bool trace = request.method == Method::trace && error.code == Code::not_implemented;
+  if (trace) row = {405, row.grpc, "This method is not allowed"};
   if (is_grpc(request)) return send_grpc_reply(stream, request, row, error);
   Head& head = stream.draft();
   head.clear();
   head.status = row.http;
   head.fields.add(FieldId::content_type, "application/problem+json");
   head.fields.add(FieldId::tulle_error, to_string(error.code));
+  if (trace) head.fields.add("allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
   send_with_body(stream, problem_body(row, error, context), request.method == Method::head);
 }
 

@@ -70,6 +70,14 @@ TEST_F(ReplyTest, HeadGetsNoBody) {
   EXPECT_TRUE(stream_->finished());
 }
 
+TEST_F(ReplyTest, TraceIsToldWhatIsAllowed) {
+  request().method = Method::trace;
+  request().method_text = "TRACE";
+  reply({Code::not_implemented, Origin::downstream, "TRACE is not forwarded"});
+  EXPECT_EQ(sent().status, 405);
+  EXPECT_EQ(sent().fields.get("allow"), "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+}
+
 TEST_F(ReplyTest, GrpcGetsTrailersOnly) {
   request().fields.add(FieldId::content_type, "application/grpc+proto");
   reply({Code::connect_failed, Origin::upstream, "connect 10.0.0.1:80: 100 % r\xc3\xbc" "ckwärts\n"});

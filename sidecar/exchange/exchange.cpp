@@ -75,9 +75,12 @@ bool Exchange::admit() {
   if (listener_.removed) {
     return refuse({Code::config_missing, Origin::local, "the listener has been removed"});
   }
-  if (request.method == Method::connect || request.method == Method::trace) {
-    return refuse({Code::not_implemented, Origin::downstream,
-                   "method " + request.method_text + " is not forwarded"});
+  // It would echo to scripts what only the application and its user know (cross-site tracing).
+  if (request.method == Method::trace) {
+    return refuse({Code::not_implemented, Origin::downstream, "TRACE is not forwarded"});
+  }
+  if (request.method == Method::connect) {
+    return refuse({Code::not_implemented, Origin::downstream, "method CONNECT is not forwarded"});
   }
   const config::HttpOptions& http = listener_.config->http;
   if (http.request_timeout > Duration{0}) request_deadline_ = started_ + http.request_timeout;

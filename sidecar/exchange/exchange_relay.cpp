@@ -32,6 +32,8 @@ bool is_mesh_peer(const Stream& stream) {
 
 bool Exchange::relay() {
   Stream& up = attempt().stream();
+  // An answer that broke before any of it was passed on can still become an honest one of ours.
+  if (up.failure() != nullptr && !up.arrived() && !down_->head_sent()) return judge(*up.failure());
   bool moved = pump_response(up);
   if (phase_ != Phase::relaying) return true;
   if (up.failure() != nullptr && up.readable() == 0) return judge(*up.failure());

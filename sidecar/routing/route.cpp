@@ -51,7 +51,8 @@ void append_authority(std::string& location, const Redirect& redirect, const Req
 }  // namespace
 
 bool PathMatch::matches(std::string_view path) const {
-  if (!text.matches(path)) return false;
+  // "OPTIONS *" asks the server as a whole, so it goes where everything goes.
+  if (!text.matches(path)) return path == "*" && text.kind == StringMatch::Kind::prefix && text.text == "/";
   return !whole_segments || path.size() == text.text.size() || path[text.text.size()] == '/';
 }
 
@@ -83,7 +84,7 @@ const Target& Forward::pick(uint64_t random) const {
 }
 
 std::string rewritten_path(const Route& route, const Forward& forward, std::string_view path) {
-  if (!forward.prefix_rewrite && !forward.path_rewrite) return std::string(path);
+  if (path == "*" || (!forward.prefix_rewrite && !forward.path_rewrite)) return std::string(path);
   const SplitPath split = split_path(path);
   std::string out = forward.path_rewrite
                         ? *forward.path_rewrite
@@ -96,7 +97,7 @@ std::string redirect_location(const Route& route, const Redirect& redirect,
                               const RequestView& request) {
   const std::string_view scheme =
       redirect.scheme.empty() ? request.scheme : std::string_view(redirect.scheme);
-  const SplitPath split = split_path(request.path);
+  const SplitPath split = split_path(request.path == "*" ? std::string_view("/") : request.path);
   std::string location(scheme);
   location.append("://");
   append_authority(location, redirect, request, scheme);

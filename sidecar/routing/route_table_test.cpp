@@ -159,6 +159,10 @@ TEST(PathMatch, Table) {
   const PathCase cases[] = {
       {Kind::prefix, false, false, "", "/anything", true},
       {Kind::prefix, false, false, "/", "/", true},
+      {Kind::prefix, false, false, "/", "*", true},
+      {Kind::prefix, true, false, "/", "*", true},
+      {Kind::prefix, false, false, "/api", "*", false},
+      {Kind::exact, false, false, "/", "*", false},
       {Kind::prefix, false, false, "/api", "/apis", true},
       {Kind::prefix, false, false, "/api/", "/api", false},
       {Kind::exact, false, false, "/api", "/api", true},
