@@ -32,11 +32,12 @@ GROUPS = {
     "fuzz": (None, "new fuzzing with clang libFuzzer, --seconds in all"),
     "tsan": (3600, "unit, sim and conformance executables with ThreadSanitizer"),
     "soak": (7200, "tests/e2e/soak_*.py, and tulle_sim with TULLE_SOAK=1"),
+    "coverage": (900, "tests/coverage/*.py: every branch of the framing guard is taken by its unit tests"),
     "bench": (3600, "tests/bench/run --quick: CPU per request against the peers"),
     "kubernetes": (3600, "tests against a Kubernetes API server"),
 }
 DEFAULT = list(GROUPS)[:list(GROUPS).index("fuzz")]
-NEEDS_NO_BUILD = {"layering", "docs", "scripts", "fuzz", "tsan", "bench", "kubernetes"}
+NEEDS_NO_BUILD = {"layering", "docs", "scripts", "fuzz", "tsan", "coverage", "bench", "kubernetes"}
 
 
 # ---- one program, one case ------------------------------------------------------------------
@@ -218,6 +219,13 @@ def group_soak(context, deadline):
     names = context.executables(context.build, "sim")
     run_gtests(context, names, deadline, prefix="soak ", shards=context.jobs, env=env)
     return len(names) + run_unittests(context, "tests/e2e/soak_*.py", deadline, env)
+
+
+def group_coverage(context, deadline):
+    scripts = sorted(glob.glob(os.path.join(ROOT, "tests/coverage/*.py")))
+    for path in scripts:
+        run_program(context, os.path.relpath(path, ROOT), [path], deadline, show=True)
+    return len(scripts)
 
 
 def group_bench(context, deadline):

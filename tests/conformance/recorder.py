@@ -49,12 +49,12 @@ class Connection:
 
     # -- reading
 
-    def wait(self, condition, what="what was waited for"):
+    def wait(self, condition, what="what was waited for", seconds=PATIENCE):
         """Until condition() holds; Ended when the sidecar leaves before."""
         with self.recorder.changed:
             def settled():
                 return condition() or self.end is not None
-            if not self.recorder.changed.wait_for(settled, PATIENCE):
+            if not self.recorder.changed.wait_for(settled, seconds):
                 raise TimeoutError("connection %d: %s did not come: %r"
                                    % (self.number, what, bytes(self.received[-300:])))
             if not condition():
@@ -70,8 +70,8 @@ class Connection:
                 self.wait(lambda: len(self.received) > size)
 
     def read_request(self):
-        """The next request head."""
-        self.wait(lambda: len(self.received) > self.at)
+        """The next request head; a pooled connection may be silent for as long as it likes."""
+        self.wait(lambda: len(self.received) > self.at, seconds=None)
         head = self.read(wire.read_head)
         match = wire.REQUEST_LINE.match(head.line)
         if not match:
