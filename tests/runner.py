@@ -151,6 +151,14 @@ def corpus_of(name):
     return folder if os.path.isdir(folder) and os.listdir(folder) else None
 
 
+def dictionary_of(name):
+    """tests/fuzz/dictionary/PROTOCOL serves every target whose name begins with it."""
+    for path in glob.glob(os.path.join(ROOT, "tests/fuzz/dictionary/*")):
+        if name.startswith(os.path.basename(path)):
+            return ["-dict=" + path]
+    return []
+
+
 def group_corpus(context, deadline):
     names = fuzz_targets(context)
 
@@ -194,7 +202,7 @@ def group_fuzz(context, deadline):
                     [os.path.join(ROOT, "build/fuzz/bin/fuzz_" + name), "-max_total_time=%d" % each,
                      "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1",
                      "-artifact_prefix=%s/%s-" % (crashes, name), found]
-                    + ([corpus_of(name)] if corpus_of(name) else []),
+                    + dictionary_of(name) + ([corpus_of(name)] if corpus_of(name) else []),
                     time.monotonic() + each + 120)
 
     with concurrent.futures.ThreadPoolExecutor(context.jobs) as pool:

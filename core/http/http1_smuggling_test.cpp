@@ -320,7 +320,7 @@ TEST(Http1Smuggling, AQueryIsNotAnAuthority) {  // H1-50
 TEST(Http1Smuggling, AHugeDeclaredLengthAllocatesNothing) {
   Http1Driver driver;
   driver.handler = [](Stream&, testing::SeenRequest&) { return false; };
-  driver.feed(kP + "Content-Length: 9223372036854775808\r\n\r\nx");
+  driver.feed(kP + "Content-Length: 9223372036854775807\r\n\r\nx");
   ASSERT_EQ(driver.seen.size(), 1u);
   EXPECT_EQ(driver.seen[0].body, "x");
 }

@@ -15,6 +15,8 @@ namespace {
 
 using testing::Http1Driver;
 using testing::SeenRequest;
+using testing::add_lines;
+using testing::trailers_that_go_on;
 
 void check(bool holds, const char* what) {
   if (holds) return;
@@ -44,26 +46,24 @@ Outcome outcome_of(Http1Driver& driver) {
   return outcome;
 }
 
-// Says what was understood with the client codec and reads that.
+// Forwards what was understood as an exchange does, says it with the client codec, and reads that.
 void check_round_trip(const SeenRequest& seen) {
   if (seen.authority.empty() || !seen.protocol.empty() || seen.method == "CONNECT") return;
   const HttpLimits limits;
   const auto client = make_http1_codec(Codec::Role::client, limits, "http");
   StreamRef up(client->open());
-  Head& head = up->draft();
+  Head head;
   head.method = method_of(seen.method);
   head.method_text = seen.method;
   head.authority = seen.authority;
   head.path = seen.path;
   head.content_length = seen.content_length;
   head.ended = seen.head_ended;
-  std::string_view fields = seen.fields;
-  while (!fields.empty()) {
-    const std::string_view line = fields.substr(0, fields.find('\n'));
-    fields.remove_prefix(line.size() + 1);
-    // A name may hold no "=", a value may.
-    head.fields.add(line.substr(0, line.find('=')), line.substr(line.find('=') + 1));
-  }
+  head.expects_continue = seen.expects_continue;
+  add_lines(seen.fields, head.fields);
+  forward_request(head, up->draft(), {});
+  SeenRequest expected = seen;
+  expected.fields = testing::text_of(up->draft().fields);
   up->send_head();
   std::string wire;
   std::string_view body = seen.body;
@@ -72,7 +72,10 @@ void check_round_trip(const SeenRequest& seen) {
       const size_t n = std::min(up->room(), body.size());
       up->send(Bytes(body.substr(0, n)));
       body.remove_prefix(n);
-      if (body.empty()) up->finish();
+      if (body.empty() && !up->finished()) {
+        add_lines(trailers_that_go_on(seen.trailers), up->draft_trailers());
+        up->finish();
+      }
     }
     Bytes out;
     client->write(out, 100'000);
@@ -86,9 +89,8 @@ void check_round_trip(const SeenRequest& seen) {
   Http1Driver again(roomier);
   again.feed(wire);
   check(again.seen.size() == 1, "one request was said");
-  SeenRequest expected = seen;
   expected.version = Version::http11;
-  expected.trailers.clear();
+  expected.trailers = trailers_that_go_on(seen.trailers);
   const bool empty_announced =
       seen.head_ended && (seen.method == "POST" || seen.method == "PUT" || seen.method == "PATCH");
   if (empty_announced) expected.content_length = 0;

@@ -16,7 +16,9 @@ namespace {
 
 using testing::Http1Driver;
 using testing::SeenRequest;
+using testing::add_lines;
 using testing::text_of;
+using testing::trailers_that_go_on;
 
 void check(bool holds, const char* what) {
   if (holds) return;
@@ -123,12 +125,7 @@ void check_round_trip(const Response& said, Asked asked) {
       head.status = said.status;
       head.content_length = said.length;
       head.ended = said.ended_with_head;
-      std::string_view fields = said.fields;
-      while (!fields.empty()) {
-        const std::string_view line = fields.substr(0, fields.find('\n'));
-        fields.remove_prefix(line.size() + 1);
-        head.fields.add(line.substr(0, line.find('=')), line.substr(line.find('=') + 1));
-      }
+      add_lines(said.fields, head.fields);
       if (!head.fields.has(FieldId::date)) head.fields.add(FieldId::date, "never");
       stream.send_head();
     }
@@ -136,7 +133,10 @@ void check_round_trip(const Response& said, Asked asked) {
     stream.send(Bytes(std::string_view(said.body).substr(at, n)));
     at += n;
     if (at < said.body.size()) return false;
-    stream.finish();
+    if (!stream.finished()) {
+      add_lines(trailers_that_go_on(said.trailers), stream.draft_trailers());
+      stream.finish();
+    }
     return stream.departed();
   };
   server.feed(again.request);
@@ -149,6 +149,7 @@ void check_round_trip(const Response& said, Asked asked) {
   std::string expected = said.fields;
   if (("\n" + expected).find("\ndate=") == std::string::npos) expected += "date=never\n";
   check(heard.fields == expected, "the same fields");
+  check(heard.trailers == trailers_that_go_on(said.trailers), "the same trailers");
 }
 
 }  // namespace

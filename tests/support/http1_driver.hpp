@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/http/codec.hpp"
+#include "core/http/forms.hpp"
 
 namespace tulle::testing {
 
@@ -19,6 +20,24 @@ inline std::string text_of(const Fields& fields) {
     text.append(field.name).append("=").append(field.value).append("\n");
   }
   return text;
+}
+
+// What text_of() has written.
+inline void add_lines(std::string_view lines, Fields& to) {
+  while (!lines.empty()) {
+    const std::string_view line = lines.substr(0, lines.find('\n'));
+    lines.remove_prefix(line.size() + 1);
+    // A name may hold no "=", a value may.
+    to.add(line.substr(0, line.find('=')), line.substr(line.find('=') + 1));
+  }
+}
+
+// What is left of trailers behind a hop.
+inline std::string trailers_that_go_on(std::string_view lines) {
+  Fields came, gone;
+  add_lines(lines, came);
+  forward_trailers(came, gone);
+  return text_of(gone);
 }
 
 // What a handler could see of one request.
