@@ -185,6 +185,11 @@ void Worker::ended(const exchange::Summary& summary) {
   access_log_.record(summary);
 }
 
+void Worker::refused(const exchange::RefusalSummary& summary) {
+  request_stats_.record(summary);
+  access_log_.record(summary, loop_.now());
+}
+
 void Worker::run() {
   if (use_timer_.fired()) report_use();
   if (sweep_timer_.fired()) sweep_timer_.disarm();

@@ -84,6 +84,7 @@ class Worker final : private Task,
   }
   exchange::ExhaustedRequests* exhausted_requests() override { return environment_.exhausted; }
   void ended(const exchange::Summary& summary) override;
+  void refused(const exchange::RefusalSummary& summary) override;
   std::string_view via() const override { return "tulle"; }
 
   // PolicyHost, and what siblings say to our policies

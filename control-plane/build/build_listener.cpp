@@ -66,6 +66,11 @@ std::string inbound_listener(const NodePort& port, std::string_view name) {
   route.mutable_match()->set_prefix("/");
   route.mutable_route()->set_cluster(inbound_cluster_name(port.port));
   set_duration(0s, *route.mutable_route()->mutable_timeout());  // the caller's side has the limit
+  // The application may close a kept connection in the moment a request is sent on it. What can be
+  // done twice is sent again, once; everything else is for the caller's side to decide.
+  auto& retry = *route.mutable_route()->mutable_retry_policy();
+  retry.set_retry_on("reset-before-request");
+  retry.mutable_num_retries()->set_value(1);
   add_router(manager);
   Listener listener;
   listener.set_name(std::string(name));

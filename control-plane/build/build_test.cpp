@@ -324,6 +324,13 @@ TEST(Build, ANodesOwnListenersAndClusters) {
       parsed<envoy::config::listener::v3::Listener>(own(ResourceType::listener, "inbound|9090"));
   EXPECT_EQ(inbound.address().socket_address().port_value(), 15007u);
   EXPECT_EQ(inbound.traffic_direction(), envoy::config::core::v3::INBOUND);
+  HttpConnectionManager towards_application;
+  ASSERT_TRUE(
+      inbound.filter_chains(0).filters(0).typed_config().UnpackTo(&towards_application));
+  const auto& retry =
+      towards_application.route_config().virtual_hosts(0).routes(0).route().retry_policy();
+  EXPECT_EQ(retry.retry_on(), "reset-before-request");
+  EXPECT_EQ(retry.num_retries().value(), 1u);
   envoy::extensions::transport_sockets::tls::v3::DownstreamTlsContext tls;
   ASSERT_TRUE(inbound.filter_chains(0).transport_socket().typed_config().UnpackTo(&tls));
   EXPECT_TRUE(tls.require_client_certificate().value());

@@ -102,4 +102,12 @@ bool same_authority(std::string_view a, std::string_view b, std::string_view sch
   return equal_ignoring_case(left.host, right.host) && left.port == right.port;
 }
 
+void canonicalise_authority(std::string& authority) {
+  for (char& c : authority) c = lower(c);
+  const size_t host = split(authority).host.size();
+  // Two dots name nothing; they stay for somebody to say so.
+  const bool dot = host > 1 && authority[host - 1] == '.' && authority[host - 2] != '.';
+  if (dot) authority.erase(host - 1, 1);
+}
+
 }  // namespace tulle

@@ -3,6 +3,7 @@
 // Stricter than RFC 3986, because proxies and the servers behind them have disagreed about the rest.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 namespace tulle {
@@ -13,5 +14,9 @@ bool is_authority(std::string_view authority);
 // Whether two authorities name the same thing: case, one trailing dot and the default port of the
 // scheme do not count.
 bool same_authority(std::string_view a, std::string_view b, std::string_view scheme);
+
+// Lower case, without one trailing dot of the host; the port stays. In place, and nothing happens to
+// one that is so already.
+void canonicalise_authority(std::string& authority);
 
 }  // namespace tulle

@@ -9,7 +9,10 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "core/base/bytes.hpp"
 #include "core/base/clock.hpp"
@@ -20,6 +23,14 @@
 
 namespace tulle {
 
+// A message that ended before anybody could be handed its stream, or a connection that we ended
+// because of what came. For counters and logs; the peer has its answer.
+struct Refused {
+  Code code;        // as in `tulle-error`
+  std::string why;
+  int status = 0;   // of the answer; 0: none, a stream was reset or the connection was ended
+};
+
 class Codec {
  public:
   enum class Role : uint8_t { server, client };
@@ -29,6 +40,7 @@ class Codec {
     idle,       // no stream: idle_timeout
     head,       // an incomplete head has begun: head_timeout from its first byte
     body,       // HTTP/1: body bytes are due from the peer and nothing of ours blocks: body_timeout
+    half_closed,  // HTTP/1: the peer said it would go on and closed its side: half_closed
     handlers,   // somebody is working; no protocol deadline
   };
 
@@ -68,6 +80,17 @@ class Codec {
   virtual void drop_stalled() {}
   // The head, body or idle deadline has passed: answer (408) or end, as the protocol says.
   virtual void timed_out(Waiting what) = 0;
+
+  // Server: what was refused since the last call, each once. The codec's own limits bound how much
+  // one read() can add.
+  bool has_refused() const { return !refused_.empty(); }
+  std::vector<Refused> take_refused() { return std::exchange(refused_, {}); }
+
+ protected:
+  void note_refused(Refused what) { refused_.push_back(std::move(what)); }
+
+ private:
+  std::vector<Refused> refused_;
 };
 
 std::unique_ptr<Codec> make_http1_codec(Codec::Role role, const HttpLimits& limits,

@@ -87,6 +87,7 @@ void Connection::feed(ByteView bytes) {
   }
   take_accepted();
   if (ending_ || codec_->wants_write() || codec_->finished()) flush_later();
+  if (codec_->has_refused()) wake();
   settle();
 }
 
@@ -183,6 +184,7 @@ void Connection::run() {
   if (timer_.fired()) on_deadline();
   if (end_seen_ && !input_ended_) take_end();
   serve_accepted();
+  report_refused();
   conclude();
   settle();
 }
@@ -212,6 +214,13 @@ void Connection::serve_accepted() {
     }
     accepted_.reset(codec_->accept());
   }
+}
+
+void Connection::report_refused() {
+  if (codec_ == nullptr || !codec_->has_refused()) return;
+  const std::vector<Refused> all = codec_->take_refused();
+  if (options_.service == nullptr) return;
+  for (const Refused& each : all) options_.service->refused(each, *this);
 }
 
 void Connection::take_end() {
@@ -253,6 +262,7 @@ void Connection::flush() {
     codec_->write(wire_, SIZE_MAX);
     wire_.clear();
   }
+  report_refused();
   conclude();
   settle();
 }

@@ -25,6 +25,8 @@
 
 namespace tulle {
 
+class Connection;
+
 // What a server runs for each request. The sidecar's exchanges, its admin pages and the control
 // plane are all this.
 class Service {
@@ -33,6 +35,8 @@ class Service {
   // The returned task owns the StreamRef and drops it when it is over; it is destroyed some time
   // after that, never while it runs. It is woken once right away. Null: the stream was dropped.
   virtual std::unique_ptr<Task> serve(StreamRef stream) = 0;
+  // Something on `connection` was refused before there was a stream to serve.
+  virtual void refused(const Refused&, const Connection&) {}
 };
 
 enum class Protocol : uint8_t {
@@ -104,6 +108,7 @@ class Connection : private Task,
   void feed(ByteView bytes);
   void take_accepted();
   void serve_accepted();
+  void report_refused();
   void take_end();
   void write_out();
   void close_politely();

@@ -36,6 +36,7 @@ Instant Connection::watch_deadline() {
       case Codec::Waiting::idle: limit = limits.idle_timeout; break;
       case Codec::Waiting::head: limit = limits.head_timeout; break;
       case Codec::Waiting::body: limit = limits.body_timeout; break;
+      case Codec::Waiting::half_closed: limit = limits.half_closed; break;
       case Codec::Waiting::handlers: break;
     }
   } else if (phase_ == Phase::closing && last_bytes_due_) {

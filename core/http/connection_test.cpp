@@ -127,6 +127,86 @@ TEST_F(RawPeerTest, HalfClosedClientStillGetsItsAnswer) {
   EXPECT_TRUE(bench.server->drained());
 }
 
+// A caller that announced more requests and closed its side is taken to be gone after a while ...
+TEST_F(RawPeerTest, HalfClosedClientThatWaitsForLongIsGone) {
+  bench.service.script.start = Script::Start::after_end;
+  bench.service.script.read = false;
+  connect();
+  peer.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+  peer.stream->shutdown();
+  bench.settle();
+  bench.clock.run_for(1900ms);
+  EXPECT_FALSE(bench.service.heard.at(0).over);
+  bench.clock.run_for(200ms);
+  ASSERT_TRUE(bench.service.heard.at(0).failure);
+  EXPECT_EQ(bench.service.heard.at(0).failure->code, Code::closed);
+  EXPECT_EQ(bench.service.heard.at(0).failure->origin, Origin::downstream);
+  EXPECT_TRUE(bench.service.refusals.empty());
+  EXPECT_TRUE(bench.server->drained());
+}
+
+// ... and one that announced that this is its last is not.
+TEST_F(RawPeerTest, HalfClosedClientThatSaidSoMayWaitForLong) {
+  bench.service.script.start = Script::Start::after_end;
+  bench.service.script.read = false;
+  connect();
+  peer.send("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx");
+  peer.stream->shutdown();
+  bench.settle();
+  bench.clock.run_for(60s);
+  EXPECT_FALSE(bench.service.heard.at(0).over);
+  near_->reset();
+  bench.settle();
+  EXPECT_TRUE(bench.server->drained());
+}
+
+TEST_F(RawPeerTest, WhatIsRefusedIsToldOnce) {
+  bench.start();
+  const auto told = [&](std::string_view bytes) {
+    bench.service.refusals.clear();
+    auto [near, far] = MemoryStream::pair(bench.loop, bench.network.wire);
+    Recorder caller;
+    caller.own(std::move(near));
+    bench.server->adopt(std::move(far));
+    bench.settle();
+    caller.send(bytes);
+    bench.settle();
+    EXPECT_TRUE(caller.ended_orderly());
+    EXPECT_EQ(bench.service.refusals.size(), 1u);
+    return bench.service.refusals.empty() ? Refused{} : bench.service.refusals.front();
+  };
+  EXPECT_EQ(told("GET / HTTP/1.1\r\n\r\n").status, 400);
+  EXPECT_EQ(told("GET / HTTP/3.0\r\nHost: a\r\n\r\n").code, Code::version_not_supported);
+  EXPECT_EQ(told("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n").why, "invalid Host");
+  EXPECT_EQ(served(), 0u);
+}
+
+TEST_F(RawPeerTest, ARequestThatIsRefusedBehindAnotherIsToldToo) {
+  connect();
+  say(std::string(kGet) + "GET / HTTP/1.1\r\n\r\n");
+  EXPECT_EQ(served(), 1u);
+  EXPECT_EQ(bench.service.refusals.size(), 1u);
+}
+
+TEST_F(RawPeerTest, AHeadThatIsTooLateIsToldOnce) {
+  connect();
+  say("GET / HTTP/1.1\r\nHo");
+  bench.clock.run_for(11s);
+  EXPECT_TRUE(peer.ended);
+  ASSERT_EQ(bench.service.refusals.size(), 1u);
+  EXPECT_EQ(bench.service.refusals[0].code, Code::request_timeout);
+  EXPECT_EQ(bench.service.refusals[0].status, 408);
+}
+
+// Whoever has the stream tells of its end.
+TEST_F(RawPeerTest, ABodyThatGoesWrongUnderItsHandlerIsNotToldTwice) {
+  connect();
+  say("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+  say("zz\r\n");
+  EXPECT_TRUE(bench.service.refusals.empty());
+  ASSERT_TRUE(bench.service.heard.at(0).failure);
+}
+
 TEST_F(RawPeerTest, BadRequestIsAnsweredAndTheConnectionEnds) {
   connect();
   say("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n");

@@ -24,13 +24,6 @@ bool looks_like(ByteView name, ByteView canonical) {
   return true;
 }
 
-// Servers that build CGI-like names would take these for the real field.
-bool is_disguised(ByteView name) {
-  if (name.find('_') == ByteView::npos) return false;
-  return looks_like(name, "content-length") || looks_like(name, "transfer-encoding") ||
-         looks_like(name, "x-forwarded-client-cert") || looks_like(name, "host-");
-}
-
 // The codings that exist. Naming one is asking for something we do not do; anything else is an
 // attempt to be read differently by two parties.
 bool is_registered_coding(ByteView coding) {
@@ -62,6 +55,12 @@ Checked judge_coding(ByteView value) {
 }
 
 }  // namespace
+
+bool is_disguised(ByteView name) {
+  if (name.find('_') == ByteView::npos) return false;
+  return looks_like(name, "content-length") || looks_like(name, "transfer-encoding") ||
+         looks_like(name, "x-forwarded-client-cert") || looks_like(name, "host-");
+}
 
 void FramingFields::clear() {
   named_.clear();

@@ -62,6 +62,9 @@ class FramingFields {
   Framing framing_ = Framing::none;
 };
 
+// Servers that build CGI-like names would take it for a framing or identity field: `content_length`.
+bool is_disguised(ByteView name);
+
 // A name that may not come in a trailer section: framing and routing are refused, fields of the
 // connection are dropped.
 enum class TrailerRule : uint8_t { keep, drop, refuse };

@@ -4,6 +4,18 @@
 #include <utility>
 
 namespace tulle {
+namespace {
+
+// gRPC says how a call ended in trailers, and HTTP/1.1 may lose those on any hop; gRPC-Web does not
+// depend on them.
+bool needs_http2(const Head& head) {
+  static constexpr std::string_view kType = "application/grpc";
+  const std::string_view type = head.fields.get(FieldId::content_type).value_or("");
+  if (!equals_ignoring_case(type.substr(0, kType.size()), kType)) return false;
+  return type.size() == kType.size() || type[kType.size()] == '+' || type[kType.size()] == ';';
+}
+
+}  // namespace
 
 Http1Client::Http1Client(const HttpLimits& limits, std::string_view scheme)
     : limits_(limits), scheme_(scheme), parser_(false, limits) {}
@@ -205,6 +217,11 @@ void Http1Client::advance(Bytes& wire, size_t limit) {
   if (out_ == Out::idle) {
     const Head* head = stream_->departing_head();
     if (head == nullptr) return;
+    if (needs_http2(*head)) {
+      stream_->fail({Code::not_implemented, Origin::upstream,
+                     "gRPC needs HTTP/2, and the endpoint is spoken to in HTTP/1.1"});
+      return end_exchange();
+    }
     if (!write_head(*head, wire)) {
       stream_->fail(
           {Code::bad_request, Origin::downstream, "the request cannot be said in HTTP/1.1"});
@@ -221,7 +238,7 @@ bool Http1Client::write_head(const Head& head, Bytes& wire) {
   BodyForm form;
   if (held) {
     // What follows is not a body.
-  } else if (head.content_length || head.ended) {
+  } else if (head.ended || (head.content_length && !announces_trailers(head))) {
     form.length = head.ended ? 0 : *head.content_length;
     // An empty body is announced where one is expected (RFC 9110, 8.6).
     const bool expected = head.method == Method::post || head.method == Method::put ||

@@ -378,6 +378,50 @@ TEST(Http1Client, BodiesOfUnknownLengthAreChunked) {
   EXPECT_EQ(client.flush(), "0\r\nx-sum: 1\r\n\r\n");
 }
 
+// As HTTP/2 may send it: length and trailers.
+TEST(Http1Client, AnnouncedTrailersTravelInChunksThoughTheLengthIsKnown) {
+  Client client;
+  Head& head = client.begin("POST");
+  head.ended = false;
+  head.content_length = 5;
+  head.fields.add("trailer", "x-sum");
+  EXPECT_EQ(client.send(),
+            "POST / HTTP/1.1\r\nhost: a.example\r\ntrailer: x-sum\r\ntransfer-encoding: chunked\r\n\r\n");
+  client.stream->send(Bytes("hello"));
+  client.stream->draft_trailers().add("x-sum", "1");
+  client.stream->finish();
+  EXPECT_EQ(client.flush(), "5\r\nhello\r\n0\r\nx-sum: 1\r\n\r\n");
+}
+
+TEST(Http1Client, TrailersThatNobodyAnnouncedAreDroppedBehindALength) {
+  Client client;
+  Head& head = client.begin("POST");
+  head.ended = false;
+  head.content_length = 5;
+  EXPECT_EQ(client.send(), "POST / HTTP/1.1\r\nhost: a.example\r\ncontent-length: 5\r\n\r\n");
+  client.stream->send(Bytes("hello"));
+  client.stream->draft_trailers().add("x-sum", "1");
+  client.stream->finish();
+  EXPECT_EQ(client.flush(), "hello");
+}
+
+TEST(Http1Client, GrpcIsNotSaidInHttp1) {
+  for (const char* type : {"application/grpc", "application/grpc+proto", "Application/gRPC;x=1"}) {
+    Client client;
+    Head& head = client.begin("POST");
+    head.ended = false;
+    head.fields.add(FieldId::content_type, type);
+    EXPECT_EQ(client.send(), "") << type;
+    EXPECT_EQ(client.failure(), Code::not_implemented) << type;
+    EXPECT_TRUE(client.reusable()) << "not a byte was sent";
+  }
+  for (const char* type : {"application/grpc-web", "application/grpc-web+proto", "text/plain"}) {
+    Client client;
+    client.begin("POST").fields.add(FieldId::content_type, type);
+    EXPECT_NE(client.send(), "") << type;
+  }
+}
+
 TEST(Http1Client, WhatCannotBeSaidIsNotSent) {
   struct Case {
     std::string method, path, authority;

@@ -96,7 +96,7 @@ size_t Http1Server::read_head(ByteView wire) {
 }
 
 void Http1Server::head_complete() {
-  close_ = !parser_.keeps_alive();
+  close_ = close_announced_ = !parser_.keeps_alive();
   close_said_ = false;
   drained_ = 0;
   switch (parser_.framing()) {
@@ -249,8 +249,11 @@ BodyForm Http1Server::form_of(const Head& head) const {
     return {Coding::length, *head.content_length};
   }
   if (head.ended) return {Coding::length, 0};
-  if (head.content_length) return {Coding::length, *head.content_length};
-  return {request.version == Version::http10 ? Coding::raw : Coding::chunked, 0};
+  const bool chunks = request.version != Version::http10;
+  if (head.content_length && !(chunks && announces_trailers(head))) {
+    return {Coding::length, *head.content_length};
+  }
+  return {chunks ? Coding::chunked : Coding::raw, 0};
 }
 
 bool Http1Server::write_head(const Head& head, Bytes& wire) {
@@ -330,8 +333,11 @@ void Http1Server::end_exchange() {
 
 // Answers a request that no handler may see (any more), and ends the connection behind it.
 void Http1Server::refuse(const Refusal& why, int status) {
-  if (out_ == Out::head) answer_ = Answer{status, why};
+  const bool answered = out_ == Out::head;
+  if (answered) answer_ = Answer{status, why};
   const Code code = status == 408 ? Code::request_timeout : why.code;
+  // Whoever holds the stream tells of it.
+  if (stream_ == nullptr || !accepted_) note_refused({code, why.why, answered ? status : 0});
   fail_and_cut({code, Origin::downstream, why.why});
 }
 
@@ -364,9 +370,17 @@ void Http1Server::retire() {
   if (stream_ == nullptr && !parser_.begun()) stop();
 }
 
+// The caller has closed its side although it had announced further requests, and nothing was written
+// since that would tell whether it is still there.
+bool Http1Server::abandoned() const {
+  return input_ended_ && pending_.empty() && in_ == In::done && out_ == Out::head &&
+         !close_announced_;
+}
+
 Codec::Waiting Http1Server::waiting() const {
   if (over_) return Waiting::handlers;
   if (in_ == In::head) return parser_.begun() ? Waiting::head : Waiting::idle;
+  if (abandoned()) return Waiting::half_closed;
   if (in_ != In::body || !pending_.empty()) return Waiting::handlers;
   if (stream_->head()->expects_continue && !continued_) return Waiting::handlers;
   return Waiting::body;
@@ -383,6 +397,9 @@ void Http1Server::timed_out(Waiting what) {
     case Waiting::idle:
       if (stream_ == nullptr) stop();
       return;
+    case Waiting::half_closed:
+      if (!abandoned()) return;
+      return fail_and_cut({Code::closed, Origin::downstream, "the client has closed its connection"});
     case Waiting::handlers: return;
   }
 }

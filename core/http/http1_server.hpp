@@ -70,6 +70,7 @@ class Http1Server final : public Codec {
   BodyForm form_of(const Head& head) const;
   void write_body(Bytes& wire, size_t limit);
   bool has_output() const;
+  bool abandoned() const;
 
   void settle();
   void end_exchange();
@@ -93,6 +94,7 @@ class Http1Server final : public Codec {
   bool ready_ = false;             // stream_ waits for accept()
   bool continued_ = false;         // a 100 was sent, or body bytes came without
   bool close_ = false;             // after this exchange
+  bool close_announced_ = false;   // by the client
   bool close_said_ = false;
   bool retired_ = false;
   bool input_ended_ = false;

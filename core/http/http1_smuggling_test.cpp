@@ -53,6 +53,11 @@ void refused(const std::string& input, int status = 400) {
     EXPECT_EQ(driver.output.find("HTTP/1.1", 1), std::string::npos) << "one answer";
     EXPECT_TRUE(driver.codec->finished());
     EXPECT_EQ(driver.codec->dirty().alive, 0u);
+    // Told once: by the codec, or by the handler whose stream has failed.
+    const std::vector<Refused> told = driver.codec->take_refused();
+    EXPECT_EQ(told.size() + driver.seen.size(), 1u);
+    for (const Refused& each : told) EXPECT_EQ(each.status, status);
+    EXPECT_FALSE(driver.codec->has_refused());
   }
 }
 

@@ -27,6 +27,10 @@ enum class Persistence : uint8_t {
   keep_alive,   // said to HTTP/1.0 clients
 };
 
+// A message that names trailers keeps them only in chunks, also when its length is known. Trailers
+// that nothing has announced travel where chunks are used anyway, and are dropped otherwise.
+bool announces_trailers(const Head& head);
+
 // False when the head cannot be said in HTTP/1.1 without changing its meaning; nothing was
 // appended then.
 bool write_request_head(const Head& head, BodyForm body, Persistence persistence, Bytes& wire);

@@ -742,5 +742,55 @@ TEST_F(Http2BadServer, HpackGarbage) {
   EXPECT_TRUE(codec_->finished());
 }
 
+// ---- what is told of it ----------------------------------------------------------------------
+
+TEST_F(Http2Attack, WhatIsRefusedIsToldOnce) {
+  const auto told = [&](std::string_view bytes) {
+    greet();
+    (void)read(bytes);
+    sent();
+    const std::vector<Refused> all = codec_->take_refused();
+    EXPECT_EQ(all.size(), 1u);
+    EXPECT_EQ(codec_->accept(), nullptr);
+    return all.empty() ? Refused{} : all.front();
+  };
+  const h2::FieldList get = h2::get();
+  EXPECT_EQ(told(h2::headers(1, h2::with(get, "host", "b"))).status, 400);
+  EXPECT_EQ(told(h2::headers(1, h2::get("/" + std::string(9000, 'x')))).code,
+            Code::uri_too_long);
+  EXPECT_EQ(told(h2::headers(1, h2::with(get, "Upper", "b"))).code, Code::protocol_error);
+  EXPECT_EQ(told(h2::headers(1, h2::with(get, "x", "a\r\nb"))).code, Code::protocol_error);
+  EXPECT_EQ(told(h2::headers(1, without(get, ":path"))).code, Code::protocol_error);
+  EXPECT_EQ(told(h2::headers(1, h2::with(get, "content-length", "x"))).code, Code::protocol_error);
+  h2::FieldList many = get;
+  for (int i = 0; i < 101; ++i) many.emplace_back("x", "y");
+  EXPECT_EQ(told(h2::headers(1, many)).code, Code::header_too_large);
+  // The connection ends.
+  EXPECT_EQ(told(h2::data(1, "x")).code, Code::protocol_error);
+  EXPECT_EQ(told(h2::ping("123")).code, Code::protocol_error);
+  EXPECT_EQ(told(h2::headers(2, get)).code, Code::protocol_error);
+}
+
+TEST_F(Http2Attack, ABodyThatIsNotAsLongAsAnnouncedIsToldOnce) {
+  (void)read(h2::headers(1, h2::with(h2::get(), "content-length", "10"), h2::kEndHeaders) +
+             h2::data(1, "12345", h2::kEndStream));
+  EXPECT_EQ(answer(), rst(kProtocolError));
+  EXPECT_EQ(codec_->take_refused().size(), 1u);
+  // With a handler it is the handler's to tell.
+  (void)read(h2::headers(3, h2::with(h2::get(), "content-length", "10"), h2::kEndHeaders));
+  StreamRef stream(codec_->accept());
+  ASSERT_NE(stream, nullptr);
+  (void)read(h2::data(3, "12345", h2::kEndStream));
+  EXPECT_EQ(answer(), rst(kProtocolError));
+  EXPECT_NE(stream->failure(), nullptr);
+  EXPECT_FALSE(codec_->has_refused());
+}
+
+TEST_F(Http2Attack, ARequestThatItsSenderTookBackIsNotRefused) {
+  (void)read(h2::headers(1, h2::get(), h2::kEndHeaders) + h2::rst(1, 8));
+  sent();
+  EXPECT_FALSE(codec_->has_refused());
+}
+
 }  // namespace
 }  // namespace tulle

@@ -206,6 +206,7 @@ void Http2Codec::timed_out(Waiting what) {
       return end(Http2Error::enhance_your_calm,
                  {Code::request_timeout, peer_origin(), "a head did not arrive in time"});
     case Waiting::body:
+    case Waiting::half_closed:
     case Waiting::handlers: return;
   }
 }
@@ -228,6 +229,7 @@ void Http2Codec::give_up(Http2Error code, Code why, const char* detail) {
 void Http2Codec::end(Http2Error code, const Error& error) {
   life_ = Life::ending;
   nghttp2_session_terminate_session(session_, static_cast<uint32_t>(code));
+  if (server() && code != Http2Error::no_error) note_refused({error.code, error.detail});
   fail_all(error);
 }
 

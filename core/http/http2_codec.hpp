@@ -116,7 +116,7 @@ class Http2Codec final : public Codec {
   void request_ended(Http2Stream& s, bool end_stream);
   void response_ended(Http2Stream& s, bool end_stream);
   void trailers_ended(Http2Stream& s);
-  void refuse(Http2Stream& s, Code why);
+  void refuse(Http2Stream& s, const Refusal& why);
   void break_stream(Http2Stream& s, Http2Error code, Code why, const char* detail);
   void body_arrived(int32_t id, ByteView bytes);
   void grow_window(Http2Stream& s);

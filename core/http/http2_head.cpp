@@ -1,5 +1,6 @@
 #include "core/http/http2_head.hpp"
 
+#include "core/http/framing_fields.hpp"
 #include "core/http/http2_rules.hpp"
 #include "core/http/stream.hpp"
 
@@ -8,6 +9,8 @@ namespace {
 
 constexpr size_t kFieldOverhead = 32;  // RFC 9113, 6.5.2
 constexpr size_t kMaxName = 8 * 1024;  // Fields counts names in 16 bits, whatever the limits allow
+
+Refusal bad(const char* why) { return {Code::bad_request, why}; }
 
 bool is_continue(std::string_view expectation) {
   static constexpr std::string_view kWord = "100-continue";
@@ -40,7 +43,7 @@ void Http2HeadReader::begin(Kind kind, Stream& stream) {
   weight_ = count_ = 0;
   max_weight_ = kind == Kind::trailers ? limits_.trailer_weight : limits_.head_weight;
   max_count_ = kind == Kind::trailers ? limits_.trailer_fields : limits_.head_fields;
-  too_large_ = path_too_long_ = interim_ = false;
+  too_large_ = path_too_long_ = interim_ = bad_expect_ = false;
 }
 
 bool Http2HeadReader::add(std::string_view name, std::string_view value) {
@@ -72,7 +75,13 @@ bool Http2HeadReader::add(std::string_view name, std::string_view value) {
       return length.has_value();
     }
     case FieldId::expect:
-      if (kind_ == Kind::request) head_->expects_continue = is_continue(value);
+      if (kind_ != Kind::request) break;
+      bad_expect_ |= head_->expects_continue || !is_continue(value);
+      head_->expects_continue = true;
+      break;
+    case FieldId::unknown:
+      // As in HTTP/1: what imitates a framing field would be one to some server behind us.
+      if (is_disguised(name)) return false;
       break;
     default: break;
   }
@@ -130,44 +139,46 @@ void Http2HeadReader::add_cookie(std::string_view crumb) {
   cookies_.append(crumb);
 }
 
-std::optional<Code> Http2HeadReader::finish() {
+Checked Http2HeadReader::finish() {
   const Kind kind = kind_;
   kind_ = Kind::none;
-  if (too_large_) return Code::header_too_large;
+  if (too_large_) return Refusal{Code::header_too_large, "fields too large or too many"};
   if (head_ != nullptr) head_->version = Version::http2;
-  return kind == Kind::request ? finish_request() : std::nullopt;
+  return kind == Kind::request ? finish_request() : Checked();
 }
 
-std::optional<Code> Http2HeadReader::finish_request() {
+Checked Http2HeadReader::finish_request() {
   Head& head = *head_;
-  if (path_too_long_) return Code::uri_too_long;
+  if (path_too_long_) return Refusal{Code::uri_too_long, "the path is too long"};
   if (!cookies_.empty()) head.fields.add(FieldId::cookie, cookies_);
   if (head.authority.empty()) {
     head.authority.assign(host_);
   } else if (!host_.empty() && !same_authority(host_, head.authority, scheme_)) {
-    return Code::bad_request;
+    return bad("Host and :authority name different authorities");
   }
-  if (!is_authority(head.authority)) return Code::bad_request;
-  if (!host_.empty() && !is_authority(host_)) return Code::bad_request;
-  if (!target_is_valid()) return Code::bad_request;
+  if (!is_authority(head.authority)) return bad("invalid authority");
+  if (!host_.empty() && !is_authority(host_)) return bad("invalid Host");
+  if (Checked refused = check_target()) return refused;
+  if (bad_expect_) return bad("unknown expectation");
   if (!head.protocol.empty()) {
     // Extended CONNECT is HTTP/2's spelling of Upgrade; the neutral form is a GET that wants a
     // protocol (RFC 8441), so that HTTP/1 and HTTP/2 meet without anyone translating.
     head.method = Method::get;
     head.method_text.assign("GET");
   }
-  return std::nullopt;
+  return {};
 }
 
-bool Http2HeadReader::target_is_valid() const {
+Checked Http2HeadReader::check_target() const {
   Head& head = *head_;
   if (head.method == Method::connect && head.protocol.empty()) {
     head.scheme.assign(scheme_);
-    return true;  // nghttp2 has seen to it that there is neither :scheme nor :path
+    return {};  // nghttp2 has seen to it that there is neither :scheme nor :path
   }
-  if (head.scheme != scheme_) return false;
-  if (!is_request_path(head.path)) return false;
-  return head.path != "*" || head.method == Method::options;
+  if (head.scheme != scheme_) return bad("the scheme is not that of the connection");
+  if (!is_request_path(head.path)) return bad("invalid path");
+  if (head.path == "*" && head.method != Method::options) return bad("only OPTIONS may ask for *");
+  return {};
 }
 
 }  // namespace tulle

@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "core/base/result.hpp"
+#include "core/http/framing_guard.hpp"
 #include "core/http/head.hpp"
 #include "core/http/limits.hpp"
 
@@ -35,8 +36,8 @@ class Http2HeadReader {
   bool too_large() const { return too_large_; }
   Kind kind() const { return kind_; }
 
-  // The block is complete. An answer: why the request is refused, or the response cannot be used.
-  std::optional<Code> finish();
+  // The block is complete. Why the request is refused, or the response cannot be used.
+  Checked finish();
   bool interim() const { return interim_; }       // a response block with a 1xx status
   bool interim_kept() const { return head_ != nullptr; }
 
@@ -47,8 +48,8 @@ class Http2HeadReader {
   bool add_request_pseudo(std::string_view name, std::string_view value);
   bool add_status(std::string_view value);
   void add_cookie(std::string_view crumb);
-  std::optional<Code> finish_request();
-  bool target_is_valid() const;
+  Checked finish_request();
+  Checked check_target() const;
 
   const HttpLimits& limits_;
   const std::string_view scheme_;
@@ -65,6 +66,7 @@ class Http2HeadReader {
   bool too_large_ = false;
   bool path_too_long_ = false;
   bool interim_ = false;
+  bool bad_expect_ = false;
 };
 
 }  // namespace tulle

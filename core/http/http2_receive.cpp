@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/http/http2_codec.hpp"
+#include "core/http/reply.hpp"
 
 namespace tulle {
 namespace {
@@ -143,6 +144,10 @@ bool Http2Codec::field_arrived(std::string_view name, std::string_view value) {
 // otherwise ignored.
 void Http2Codec::head_invalid() {
   budget_.charge_waste(MisbehaviourBudget::kBadHead);
+  if (server() && reading_ != nullptr && !reading_->head_complete) {
+    const std::optional<Error>& why = reading_->reason;
+    note_refused({why ? why->code : Code::protocol_error, why ? why->detail : "a malformed head"});
+  }
   reading_ = nullptr;
   if (whole_block_) in_header_block_ = false;
   within_budget();
@@ -164,21 +169,24 @@ void Http2Codec::head_ended(bool end_stream) {
 void Http2Codec::request_ended(Http2Stream& s, bool end_stream) {
   s.head_complete = true;
   s.remote_ended = end_stream;
-  if (const std::optional<Code> why = reader_.finish()) return refuse(s, *why);
+  if (const Checked why = reader_.finish()) return refuse(s, *why);
   budget_.valid_head();
   Head& head = s.stream->arriving_head();
   s.head_request = head.method == Method::head;
   s.protocol_switch = !head.protocol.empty();
   head.ended = end_stream;
+  if (end_stream && head.expects_continue) {
+    head.expects_continue = false;  // nothing is to be awaited without a body
+    head.fields.remove(FieldId::expect);
+  }
   s.drain_began = now_;
   queue_.push_back(s);
   s.stream->head_arrived();
 }
 
 void Http2Codec::response_ended(Http2Stream& s, bool end_stream) {
-  const std::optional<Code> why = reader_.finish();
-  if (why) {
-    return break_stream(s, Http2Error::enhance_your_calm, *why, "the head is too large");
+  if (const Checked why = reader_.finish()) {
+    return break_stream(s, Http2Error::enhance_your_calm, why->code, "the head is too large");
   }
   if (reader_.interim()) {
     // Its price is not given back: an endless row of them is worth nothing.
@@ -197,8 +205,8 @@ void Http2Codec::response_ended(Http2Stream& s, bool end_stream) {
 }
 
 void Http2Codec::trailers_ended(Http2Stream& s) {
-  if (const std::optional<Code> why = reader_.finish()) {
-    return break_stream(s, Http2Error::enhance_your_calm, *why, "the trailers are too large");
+  if (const Checked why = reader_.finish()) {
+    return break_stream(s, Http2Error::enhance_your_calm, why->code, "the trailers are too large");
   }
   budget_.valid_head();
   remote_end(s);
@@ -206,10 +214,11 @@ void Http2Codec::trailers_ended(Http2Stream& s) {
 
 // The request is well-formed HTTP/2 and still nothing we would pass on. The peer is told in its own
 // language; no handler ever sees a byte of it.
-void Http2Codec::refuse(Http2Stream& s, Code why) {
+void Http2Codec::refuse(Http2Stream& s, const Refusal& why) {
   budget_.charge_waste(MisbehaviourBudget::kBadHead);
   std::exchange(s.stream, nullptr)->discard();
-  submit_refusal(s.id, why);
+  submit_refusal(s.id, why.code);
+  note_refused({why.code, why.why, http_status(why.code)});
   within_budget();
 }
 
@@ -283,6 +292,10 @@ void Http2Codec::stream_closed(int32_t id, Http2Error code) {
     budget_.exchange_done();  // an exchange that went well pays for a cancelled one
   } else if (s->stream != nullptr && !s->stream->cancelled()) {
     fail_closed(*s, code);
+    // A body or trailers that broke the rules before anybody had the stream.
+    const bool broken = server() && s->head_complete && !s->handed_out && !s->peer_reset;
+    const Error* why = s->stream->failure();
+    if (broken && why != nullptr) note_refused({why->code, why->detail});
   }
   close(*s);
 }

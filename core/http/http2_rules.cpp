@@ -1,27 +1,11 @@
 #include "core/http/http2_rules.hpp"
 
-#include <array>
 #include <charconv>
+
+#include "core/http/framing_guard.hpp"
 
 namespace tulle {
 namespace {
-
-using Table = std::array<bool, 256>;
-
-constexpr Table make_path_table() {
-  Table table{};
-  for (int c = 0x21; c <= 0x7e; ++c) table[static_cast<size_t>(c)] = true;
-  table['#'] = table['\\'] = false;
-  return table;
-}
-
-constexpr Table kPath = make_path_table();
-
-bool all_in(const Table& table, std::string_view text) {
-  bool good = true;
-  for (char c : text) good &= table[static_cast<unsigned char>(c)];
-  return good;
-}
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
@@ -39,7 +23,7 @@ bool equal_ignoring_case(std::string_view a, std::string_view b) {
 bool is_request_path(std::string_view path) {
   if (path.empty()) return false;
   if (path == "*") return true;
-  return path.front() == '/' && all_in(kPath, path);
+  return path.front() == '/' && is_target(path);
 }
 
 std::string_view canonical_scheme(std::string_view scheme) {

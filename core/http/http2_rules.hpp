@@ -13,8 +13,8 @@
 
 namespace tulle {
 
-// "/..." or "*"; visible ASCII without '#' (a fragment is never sent) and '\' (which some servers
-// read as '/').
+// "/..." or "*", of the bytes that the request line of HTTP/1 may have: what comes in by one version
+// can go on by the other.
 bool is_request_path(std::string_view path);
 
 // "http" or "https" in lower case; empty for anything else.

@@ -8,12 +8,13 @@ namespace tulle {
 namespace {
 
 TEST(Http2Rules, Paths) {
-  for (std::string_view good : {"/", "*", "/a/b?c=d", "/a%20b", "/a|b", "/%2e%2e/", "/\"", "/?"}) {
+  for (std::string_view good : {"/", "*", "/a/b?c=d", "/a%20b", "/a|b", "/%2e%2e/", "/?{}^`",
+                                "/?"}) {
     EXPECT_TRUE(is_request_path(good)) << good;
   }
   for (std::string_view bad :
        {"", "admin", "http://evil/", "/a b", "/a#b", "/a\\b", "/\xff", "/a\tb", "/\x7f", "**", "?a",
-        "/x HTTP/1.1\r\nHost: b"}) {
+        "/x HTTP/1.1\r\nHost: b", "/\"", "/a<b", "/a^b", "/{a}", "/a`b", "/?<"}) {
     EXPECT_FALSE(is_request_path(bad)) << bad;
   }
   EXPECT_FALSE(is_request_path(std::string_view("/a\0b", 4)));

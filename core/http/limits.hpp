@@ -39,6 +39,9 @@ struct HttpLimits {
   Duration head_timeout = std::chrono::seconds(10);    // first byte to complete head, total
   Duration idle_timeout = std::chrono::minutes(5);     // no stream open
   Duration body_timeout = std::chrono::seconds(30);    // HTTP/1 request body without a byte
+  // HTTP/1: a caller that closed its side while it waits is either gone or reads on; the two look
+  // alike until something is written. One that announced `connection: close` is believed to read on.
+  static constexpr Duration half_closed = std::chrono::seconds(2);
   Duration write_stall = std::chrono::seconds(60);     // peer takes nothing of what we owe it
   // HTTP/2: a stream whose window lets next to nothing of its body out, looked at this often. Longer
   // than write_stall: a consumer may pause one stream while the connection serves others.

@@ -73,6 +73,8 @@ class Stream : private ListNode<DirtyTag>, private ListNode<StreamTag>, private 
   // ---- The handler's face ------------------------------------------------------------------
   // Arriving.
   const Head* head() const { return head_ready_ ? &head_ : nullptr; }  // a response's final head
+  // Server: for whoever brings the head into canonical form before anything decides by it.
+  Head& amend_head() { return head_; }
   const Head* interim() const;      // client: the oldest 1xx not yet taken; null: none
   void drop_interim();
   size_t readable() const { return inbound_.size(); }

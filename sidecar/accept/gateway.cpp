@@ -60,6 +60,15 @@ std::unique_ptr<Task> Gateway::serve(StreamRef stream) {
   return std::make_unique<exchange::Exchange>(host_, view, std::move(stream));
 }
 
+void Gateway::refused(const Refused& what, const Connection& connection) {
+  host_.refused({.listener = config_.get(),
+                 .listener_stat_slot = stat_slot_,
+                 .what = &what,
+                 .http2 = connection.protocol() == Protocol::http2,
+                 .from = &connection.peer_address(),
+                 .caller = connection.peer_identity()});
+}
+
 bool needs_new_socket(const config::ListenerConfig& a, const config::ListenerConfig& b) {
   return a.address != b.address || a.http.codec != b.http.codec ||
          (a.tls == nullptr) != (b.tls == nullptr);

@@ -28,6 +28,7 @@ class Gateway final : public Service {
   Server& server() { return server_; }
 
   std::unique_ptr<Task> serve(StreamRef stream) override;
+  void refused(const Refused& what, const Connection& connection) override;
 
  private:
   static Server::Options options_of(const config::ListenerConfig& config);

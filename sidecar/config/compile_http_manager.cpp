@@ -57,10 +57,30 @@ HttpOptions::Codec codec_of(const HttpConnectionManager& manager, const Place& p
   return HttpOptions::Codec::automatic;
 }
 
+// Paths are always brought into canonical form, so that a rule cannot be walked around; what Envoy
+// leaves open beyond that stays a choice.
+PathRules compile_paths(const HttpConnectionManager& manager, const Place& place) {
+  if (manager.has_normalize_path() && !manager.normalize_path().value()) {
+    place.field("normalize_path").unsupported("paths are always normalised here; leave it out");
+  }
+  PathRules rules;
+  rules.merge_slashes = manager.merge_slashes();
+  switch (manager.path_with_escaped_slashes_action()) {
+    case HttpConnectionManager::IMPLEMENTATION_SPECIFIC_DEFAULT:
+    case HttpConnectionManager::KEEP_UNCHANGED: break;
+    case HttpConnectionManager::REJECT_REQUEST: rules.refuse_escaped_slashes = true; break;
+    default:
+      place.field("path_with_escaped_slashes_action")
+          .unsupported("only KEEP_UNCHANGED and REJECT_REQUEST are supported");
+  }
+  return rules;
+}
+
 HttpOptions compile_http(const HttpConnectionManager& manager, const Place& place) {
   HttpOptions http;
   http.limits.max_concurrent_streams = kStreamsNotGiven;
   http.codec = codec_of(manager, place);
+  http.paths = compile_paths(manager, place);
   const core::HttpProtocolOptions& common = manager.common_http_protocol_options();
   const Place common_place = place.field("common_http_protocol_options");
   read_duration(common.has_idle_timeout(), common.idle_timeout(), http.limits.idle_timeout,

@@ -179,6 +179,11 @@ TEST(Compile, RefusesFaultyHttpOptions) {
       {kManager + "/server_name", "\"x\"", kInManager + ".server_name: not supported yet\n"},
       {kManager + "/upgrade_configs", R"([{"upgrade_type": "websocket"}])",
        kInManager + ".upgrade_configs: not supported yet\n"},
+      {kManager + "/normalize_path", "false",
+       kInManager + ".normalize_path: paths are always normalised here; leave it out\n"},
+      {kManager + "/path_with_escaped_slashes_action", "\"UNESCAPE_AND_FORWARD\"",
+       kInManager + ".path_with_escaped_slashes_action: only KEEP_UNCHANGED and REJECT_REQUEST "
+                    "are supported\n"},
       {kManager + "/max_request_headers_kb", "0",
        kInManager + ".max_request_headers_kb: must be from 1 to 8192\n"},
       {kManager + "/stream_idle_timeout", "\"-1s\"",
@@ -204,6 +209,9 @@ TEST(Compile, ReadsHttpOptions) {
   json = changed(kManager + "/max_request_headers_kb", "8", json);
   json = changed(kManager + "/stream_idle_timeout", "\"0s\"", json);
   json = changed(kManager + "/request_timeout", "\"3.5s\"", json);
+  json = changed(kManager + "/normalize_path", "true", json);
+  json = changed(kManager + "/merge_slashes", "true", json);
+  json = changed(kManager + "/path_with_escaped_slashes_action", "\"REJECT_REQUEST\"", json);
   json = changed(kManager + "/request_headers_timeout", "\"2s\"", json);
   json = changed(kOutbound + "/filter_chains/0/transport_socket_connect_timeout", "\"2s\"", json);
   const auto snapshot = compiled(json);
@@ -219,6 +227,8 @@ TEST(Compile, ReadsHttpOptions) {
   EXPECT_EQ(outbound.http.stream_idle_timeout, 0s);
   EXPECT_EQ(outbound.http.request_timeout, 3500ms);
   EXPECT_EQ(outbound.tls_handshake_timeout, 2s);
+  EXPECT_EQ(outbound.http.paths,
+            (PathRules{.merge_slashes = true, .refuse_escaped_slashes = true}));
 
   const auto mesh = compiled(changed(std::string(testing::kInbound) + testing::kManager +
                                          "/http2_protocol_options",

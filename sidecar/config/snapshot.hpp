@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "core/base/clock.hpp"
+#include "core/http/canonical_path.hpp"
 #include "core/http/limits.hpp"
 #include "core/net/address.hpp"
 #include "sidecar/config/destinations.hpp"
@@ -38,6 +39,7 @@ enum class Direction : uint8_t { outbound, inbound };
 struct HttpOptions {
   enum class Codec : uint8_t { automatic, http1, http2 };
   Codec codec = Codec::automatic;       // ALPN, else the connection preface
+  PathRules paths;                      // what more is asked of paths than being canonical
   HttpLimits limits;                    // heads, streams, windows, head and idle timers
   Duration request_timeout{0};          // until the whole request has been received
   Duration stream_idle_timeout = 5min;  // a route's idle_timeout overrides it

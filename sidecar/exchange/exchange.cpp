@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <string>
 
+#include "core/http/authority.hpp"
+#include "core/http/canonical_path.hpp"
 #include "core/http/forms.hpp"
 #include "core/net/loop.hpp"
 #include "core/net/tls.hpp"
@@ -14,6 +16,12 @@ namespace {
 
 // How long an exchange waits for the control plane to say where its destination is.
 constexpr Duration kDestinationWait = 5s;
+
+// Routes, policies and the next hop see one spelling. Null, or why the request is refused.
+const char* canonicalise(Head& request, const PathRules& rules) {
+  canonicalise_authority(request.authority);
+  return canonicalise_path(request.path, rules);
+}
 
 }  // namespace
 
@@ -83,6 +91,9 @@ bool Exchange::admit() {
     return refuse({Code::not_implemented, Origin::downstream, "method CONNECT is not forwarded"});
   }
   const config::HttpOptions& http = listener_.config->http;
+  if (const char* problem = canonicalise(down_->amend_head(), http.paths)) {
+    return refuse({Code::bad_request, Origin::downstream, problem});
+  }
   if (http.request_timeout > Duration{0}) request_deadline_ = started_ + http.request_timeout;
   idle_limit_ = http.stream_idle_timeout;
   phase_ = listener_.config->on_demand ? Phase::locating : Phase::choosing;

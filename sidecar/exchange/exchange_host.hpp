@@ -66,6 +66,7 @@ class ExchangeHost {
   virtual ExhaustedRequests* exhausted_requests() = 0;   // of the process; null: not kept
   virtual void ended(const Summary& summary) = 0;
   virtual std::string_view via() const = 0;      // pseudonym for the via field
+  virtual void refused(const RefusalSummary& summary) = 0;  // before there was an exchange
 
  protected:
   ~ExchangeHost() = default;

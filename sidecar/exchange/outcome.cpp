@@ -24,7 +24,8 @@ End end_of_stream(Stream& stream, Code code) {
     case Code::refused_stream: return End::refused;
     case Code::attempt_timeout:
     case Code::request_timeout: return End::timed_out;
-    case Code::bad_request: return End::abandoned;  // it cannot be said in the upstream's protocol
+    case Code::bad_request:
+    case Code::not_implemented: return End::abandoned;  // it cannot be said in the upstream's protocol
     default: break;
   }
   if (!stream.head_departed()) return End::unconnected;  // not a byte of it has left us

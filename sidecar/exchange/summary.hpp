@@ -12,7 +12,9 @@
 #include "core/http/head.hpp"
 
 namespace tulle {
+class Address;
 class PeerIdentity;
+struct Refused;
 }
 namespace tulle::config {
 struct ListenerConfig;
@@ -45,6 +47,16 @@ struct Summary {
   uint64_t bytes_sent = 0;                      // response body
   Duration duration{};                          // head received to last byte handed to the codec
   Duration upstream_latency{};                  // attempt started to response head; 0: none
+};
+
+// Something that was refused before there was an exchange.
+struct RefusalSummary {
+  const config::ListenerConfig* listener = nullptr;
+  uint32_t listener_stat_slot = 0;
+  const Refused* what = nullptr;
+  bool http2 = false;                           // else HTTP/1
+  const Address* from = nullptr;
+  const PeerIdentity* caller = nullptr;         // verified; null: plaintext or no certificate
 };
 
 }  // namespace tulle::exchange

@@ -19,7 +19,7 @@ namespace tulle::routing {
 struct RequestView {
   std::string_view method;
   std::string_view scheme;     // "http" or "https"
-  std::string_view authority;  // as the client sent it
+  std::string_view authority;  // lower case, without a trailing dot; the port as it was sent
   std::string_view path;       // canonical, with the query
   const Fields* fields = nullptr;  // not null
 

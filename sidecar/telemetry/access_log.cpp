@@ -3,11 +3,13 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
 #include <ctime>
 
+#include "core/http/codec.hpp"
 #include "core/http/reply.hpp"
 #include "core/net/tls.hpp"
 #include "sidecar/config/snapshot.hpp"
@@ -59,7 +61,11 @@ void append_time(std::string& out, WallTime now) {
 // Members of one flat object; empty texts are left out.
 class Line {
  public:
-  explicit Line(std::string& out) : out_(out) {}
+  Line(std::string& out, WallTime now) : out_(out) {
+    out_ += "{\"time\":\"";
+    append_time(out_, now);
+    out_ += '"';
+  }
   void text(std::string_view key, std::string_view value) {
     if (value.empty()) return;
     name(key);
@@ -123,21 +129,38 @@ void render_path(const Summary& summary, Line& line) {
   line.text("config_version", summary.config_version);
 }
 
+void render_listener(const config::ListenerConfig* listener, Line& line) {
+  if (listener == nullptr) return;
+  line.text("listener", listener->name);
+  const bool inbound = listener->direction == config::Direction::inbound;
+  line.text("direction", inbound ? "inbound" : "outbound");
+}
+
 }  // namespace
 
 void render_access_line(const Summary& summary, WallTime now, std::string& out) {
-  out += "{\"time\":\"";
-  append_time(out, now);
-  out += '"';
-  Line line(out);
-  if (summary.listener != nullptr) {
-    line.text("listener", summary.listener->name);
-    const bool inbound = summary.listener->direction == config::Direction::inbound;
-    line.text("direction", inbound ? "inbound" : "outbound");
-  }
+  Line line(out, now);
+  render_listener(summary.listener, line);
   render_request(summary, line);
   render_outcome(summary, line);
   render_path(summary, line);
+  out += "}\n";
+}
+
+void render_refusal_line(const exchange::RefusalSummary& summary, uint64_t left_out, WallTime now,
+                         std::string& out) {
+  const Refused& what = *summary.what;
+  Line line(out, now);
+  render_listener(summary.listener, line);
+  line.text("protocol", summary.http2 ? "HTTP/2" : "HTTP/1");
+  line.number("status", static_cast<uint64_t>(what.status));
+  line.text("flags", "DPE");
+  line.text("error", to_string(what.code));
+  line.text("origin", to_string(Origin::downstream));
+  line.text("detail", what.why);
+  line.text("from", summary.from->to_string());
+  if (summary.caller != nullptr) line.text("peer", summary.caller->spiffe_id);
+  if (left_out > 0) line.number("left_out", left_out);
   out += "}\n";
 }
 
@@ -213,6 +236,28 @@ void AccessLogBuffer::record(const Summary& summary) {
   if (filter == config::AccessLogFilter::failures && !failed) return;
   render_access_line(summary, wall_now(), lines_);
   flush_later();
+}
+
+void AccessLogBuffer::record(const exchange::RefusalSummary& summary, Instant now) {
+  if (log_ == nullptr || log_->filter() == config::AccessLogFilter::off) return;
+  if (!may_log_refusal(now)) {
+    ++refusals_left_out_;
+    return;
+  }
+  render_refusal_line(summary, std::exchange(refusals_left_out_, 0), wall_now(), lines_);
+  flush_later();
+}
+
+bool AccessLogBuffer::may_log_refusal(Instant now) {
+  const auto earned = static_cast<uint64_t>((now - refusals_counted_) / kRefusalEvery);
+  if (earned > 0) {
+    refusal_lines_ =
+        static_cast<uint32_t>(std::min<uint64_t>(refusal_lines_ + earned, kRefusalBurst));
+    refusals_counted_ = now;
+  }
+  if (refusal_lines_ == 0) return false;
+  --refusal_lines_;
+  return true;
 }
 
 void AccessLogBuffer::flush() { log_->submit(std::move(lines_)); }

@@ -52,14 +52,28 @@ class AccessLogBuffer final : private Flusher {
  public:
   AccessLogBuffer(Loop& loop, AccessLog* log);  // null log: nothing is written
   void record(const exchange::Summary& summary);
+  // Costs a sender nothing to provoke, so under a flood only some get a line; the counter has all.
+  void record(const exchange::RefusalSummary& summary, Instant now);
 
  private:
   void flush() override;
+  bool may_log_refusal(Instant now);
+
+  static constexpr uint32_t kRefusalBurst = 100;
+  static constexpr Duration kRefusalEvery = 100ms;
+
   AccessLog* log_;
   std::string lines_;
+  // Lines about refusals that may still be written, one more every kRefusalEvery.
+  uint32_t refusal_lines_ = kRefusalBurst;
+  Instant refusals_counted_{};
+  uint64_t refusals_left_out_ = 0;  // since the last line
 };
 
 // One line with its newline, appended to `out`.
 void render_access_line(const exchange::Summary& summary, WallTime now, std::string& out);
+// `left_out`: so many refusals before it got no line.
+void render_refusal_line(const exchange::RefusalSummary& summary, uint64_t left_out, WallTime now,
+                         std::string& out);
 
 }  // namespace tulle::telemetry

@@ -6,6 +6,9 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "core/http/codec.hpp"
+#include "core/net/address.hpp"
+#include "core/net/test_loop.hpp"
 
 namespace tulle::telemetry {
 namespace {
@@ -51,6 +54,51 @@ TEST_F(AccessLogTest, AFailureSaysWhatAndWhose) {
   EXPECT_EQ(json["origin"], "upstream");
   EXPECT_EQ(json["flags"], "UF");
   EXPECT_EQ(json["detail"], "connect 10.0.0.1:80: refused");
+}
+
+TEST_F(AccessLogTest, ARefusalSaysWhyAndFromWhere) {
+  const Refused what{Code::header_too_large, "fields \"too\" large", 431};
+  const Address from = *Address::parse("10.0.0.9:1234");
+  const exchange::RefusalSummary summary{.what = &what, .http2 = true, .from = &from};
+  std::string out;
+  render_refusal_line(summary, 7, WallTime{1'700'000'000'123'456}, out);
+  const nlohmann::json json = nlohmann::json::parse(out);
+  EXPECT_EQ(json["error"], "header_too_large");
+  EXPECT_EQ(json["detail"], "fields \"too\" large");
+  EXPECT_EQ(json["status"], 431);
+  EXPECT_EQ(json["flags"], "DPE");
+  EXPECT_EQ(json["origin"], "downstream");
+  EXPECT_EQ(json["protocol"], "HTTP/2");
+  EXPECT_EQ(json["from"], "10.0.0.9:1234");
+  EXPECT_EQ(json["left_out"], 7);
+}
+
+// What costs a sender nothing must not fill our disk.
+TEST_F(AccessLogTest, UnderAFloodOnlySomeRefusalsGetALine) {
+  const std::string path = testing::TempDir() + "access_log_flood." + std::to_string(getpid());
+  TestLoop test;
+  size_t lines = 0;
+  {
+    auto log = AccessLog::open({.path = path});
+    ASSERT_TRUE(log.has_value());
+    AccessLogBuffer buffer(test.loop, log->get());
+    const Refused what{Code::bad_request, "no Host", 400};
+    const Address from = *Address::parse("10.0.0.9:1234");
+    const exchange::RefusalSummary summary{.what = &what, .from = &from};
+    const Instant begin{1'000'000'000'000};
+    for (int i = 0; i < 1000; ++i) buffer.record(summary, begin);
+    buffer.record(summary, begin + 1s);
+    test.settle();
+  }
+  std::ifstream file(path);
+  std::string line, last;
+  while (std::getline(file, line)) {
+    ++lines;
+    last = line;
+  }
+  EXPECT_EQ(lines, 101u);
+  EXPECT_EQ(nlohmann::json::parse(last)["left_out"], 900);
+  unlink(path.c_str());
 }
 
 TEST_F(AccessLogTest, WhatIsQueuedIsWrittenBeforeTheEnd) {

@@ -1,5 +1,7 @@
 #include "sidecar/telemetry/request_stats.hpp"
 
+#include "core/http/codec.hpp"
+
 namespace tulle::telemetry {
 namespace {
 
@@ -54,6 +56,21 @@ void RequestStats::record(const exchange::Summary& summary, uint32_t cluster_slo
           "Time from the start of the last attempt to the head of its answer, or to its failure",
           answered ? summary.status : 0, summary,
           answered ? summary.upstream_latency : summary.duration);
+}
+
+void RequestStats::record(const exchange::RefusalSummary& summary) {
+  Slot& slot = *listeners_.list[summary.listener_stat_slot];
+  const Code code = summary.what->code;
+  auto [place, fresh] = slot.refused.try_emplace(code, kUnnamed);
+  if (fresh) {
+    Labels labels = *slot.labels;
+    labels.emplace_back("reason", to_string(code));
+    place->second = registry_.counter(
+        "tulle_http_refused_total",
+        "Messages refused, and connections ended for what came, before there was an exchange",
+        std::move(labels));
+  }
+  shard_.add(place->second);
 }
 
 }  // namespace tulle::telemetry

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/result.hpp"
 #include "core/base/stats.hpp"
 #include "sidecar/exchange/summary.hpp"
 
@@ -24,6 +25,7 @@ class RequestStats {
   uint32_t listener_slot(const std::string& name, const std::string& direction);
   uint32_t cluster_slot(const std::string& name);
   void record(const exchange::Summary& summary, uint32_t cluster_slot);
+  void record(const exchange::RefusalSummary& summary);
 
  private:
   static constexpr size_t kMethods = 10;
@@ -31,6 +33,7 @@ class RequestStats {
   struct Slot {
     const Labels* labels;                 // its key in Slots
     std::array<StatId, kMethods * kClasses> durations;  // kUnnamed: not seen yet
+    std::map<Code, StatId> refused;                     // rare, and few codes occur
   };
   static constexpr StatId kUnnamed = ~StatId{0};
 

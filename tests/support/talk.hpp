@@ -79,9 +79,11 @@ class ScriptedService final : public Service {
  public:
   explicit ScriptedService(Loop& loop) : loop_(loop) {}
   std::unique_ptr<Task> serve(StreamRef stream) override;
+  void refused(const Refused& what, const Connection&) override { refusals.push_back(what); }
 
   Script script;
   std::deque<Heard> heard;
+  std::vector<Refused> refusals;
 
  private:
   Loop& loop_;
