@@ -69,6 +69,9 @@ class Codec {
   virtual bool must_close_after_flush() const { return finished(); }
   // We have said everything there is to say, but the peer may go on (a half-closed tunnel).
   virtual bool output_ended() const { return false; }
+  // Client role, finished: what was said last must still arrive. It ended a tunnel; the rest of an
+  // HTTP/1 request that has been answered or cancelled is not worth sending.
+  virtual bool owes_output() const { return false; }
   virtual Waiting waiting() const = 0;
   virtual Version version() const = 0;
   virtual DirtyStreams& dirty() = 0;
@@ -97,5 +100,6 @@ std::unique_ptr<Codec> make_http1_codec(Codec::Role role, const HttpLimits& limi
                                         std::string_view scheme);
 std::unique_ptr<Codec> make_http2_codec(Codec::Role role, const HttpLimits& limits,
                                         std::string_view scheme);
+std::unique_ptr<Codec> make_opaque_client(const HttpLimits& limits);  // no HTTP: one tunnel
 
 }  // namespace tulle

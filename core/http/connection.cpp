@@ -102,7 +102,9 @@ void Connection::take_accepted() {
 // What was declared, unless TLS has negotiated: that binds both sides.
 bool Connection::choose_by_name() {
   const ByteView alpn = bytes_->alpn();
-  if (names_http2(alpn)) {
+  if (options_.protocol == Protocol::opaque) {
+    install(Protocol::opaque);
+  } else if (names_http2(alpn)) {
     install(Protocol::http2);
   } else if (names_http1(alpn)) {
     install(Protocol::http1);
@@ -137,8 +139,12 @@ bool Connection::detect(ByteView bytes) {
 
 void Connection::install(Protocol protocol) {
   ASSERT(codec_ == nullptr);
-  const auto make = protocol == Protocol::http2 ? &make_http2_codec : &make_http1_codec;
-  codec_ = make(options_.role, *options_.limits, options_.scheme);
+  if (protocol == Protocol::opaque) {
+    codec_ = make_opaque_client(*options_.limits);
+  } else {
+    const auto make = protocol == Protocol::http2 ? &make_http2_codec : &make_http1_codec;
+    codec_ = make(options_.role, *options_.limits, options_.scheme);
+  }
   codec_->dirty().flusher = this;
   phase_ = Phase::serving;
   opened_at_ = loop_.now();
@@ -355,7 +361,7 @@ bool Connection::last_bytes_gone() {
     defer();
     return false;
   }
-  return !backlog || (client && protocol() == Protocol::http1);
+  return !backlog || (client && protocol() == Protocol::http1 && !codec_->owes_output());
 }
 
 // ---- after everything that may have changed something ----------------------------------------

@@ -43,6 +43,7 @@ enum class Protocol : uint8_t {
   negotiated,   // ALPN when TLS; else: server sniffs the HTTP/2 preface, client speaks HTTP/1.1
   http1,
   http2,
+  opaque,       // client: no HTTP, one tunnel; see OpaqueClient
 };
 
 struct ConnectionTag {};

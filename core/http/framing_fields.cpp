@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "core/http/authority.hpp"
+#include "core/http/websocket.hpp"
 
 namespace tulle {
 namespace {
@@ -109,7 +110,7 @@ Checked FramingFields::add_known(bool request, FieldId id, ByteView value, Head&
       coding_ = judge_coding(value);
       return {};
     case FieldId::connection: add_connection(value); return {};
-    case FieldId::upgrade: add_upgrade(value, head); return {};
+    case FieldId::upgrade: add_upgrade(request, value, head); return {};
     case FieldId::keep_alive:
     case FieldId::proxy_connection:
     case FieldId::http2_settings: return {};
@@ -144,16 +145,22 @@ void FramingFields::add_connection(ByteView value) {
   });
 }
 
-// Keeps the first protocol that is not HTTP/2: h2c is never spoken by upgrade here.
-void FramingFields::add_upgrade(ByteView value, Head& head) {
+// Keeps the first protocol that may be switched to; a request for any other stays what it is, HTTP.
+void FramingFields::add_upgrade(bool request, ByteView value, Head& head) {
   for_each_item(value, [&](ByteView item) {
-    if (equals_ignoring_case(item.substr(0, 2), "h2")) return;
-    if (equals_ignoring_case(item.substr(0, 5), "http/")) return;
-    if (!head.protocol.empty()) return;
+    if (!is_upgrade_protocol(item)) return;
+    upgrade_asked_ = true;
+    if (!head.protocol.empty() || (request && !switches_to(item))) return;
     head.protocol = item;
     for (char& c : head.protocol) c = lower(c);
-    upgrade_asked_ = true;
   });
+}
+
+bool FramingFields::switches_to(ByteView protocol) const {
+  if (limits_.upgrades == nullptr) return true;
+  return std::any_of(
+      limits_.upgrades->begin(), limits_.upgrades->end(),
+      [&](const std::string& allowed) { return equals_ignoring_case(protocol, allowed); });
 }
 
 Checked FramingFields::check_host(Head& head) const {
@@ -195,11 +202,12 @@ Checked FramingFields::finish_request(Head& head) {
   if (Checked refused = check_host(head)) return refused;
   if (Checked refused = check_coding(head)) return refused;
   const bool body = codings_ > 0 || length_.value_or(0) > 0;
-  const bool upgrade = upgrade_ && upgrade_asked_ && head.version == Version::http11;
-  if (!upgrade) head.protocol.clear();
-  if (body && upgrade) return bad("an upgrade with a body");
+  const bool asked = upgrade_ && upgrade_asked_ && head.version == Version::http11;
+  // A CONNECT is a tunnel already.
+  if (!asked || head.method == Method::connect) head.protocol.clear();
+  if (body && asked) return bad("an upgrade with a body");
   if (body && head.method == Method::connect) return bad("CONNECT with a body");
-  if (upgrade || head.method == Method::connect) {
+  if (!head.protocol.empty() || head.method == Method::connect) {
     framing_ = Framing::tunnel;
   } else if (body) {
     framing_ = codings_ > 0 ? Framing::chunked : Framing::length;
@@ -237,7 +245,8 @@ Checked FramingFields::finish_response(const Head& request, Head& head) {
     framing_ = codings_ > 0 ? Framing::chunked : length_ ? Framing::length : Framing::until_close;
     if (framing_ == Framing::length && *length_ == 0) framing_ = Framing::none;
   }
-  if (!switching) head.protocol.clear();
+  // 426 has to say which protocol it requires (RFC 9110, 15.5.22).
+  if (!switching && !(status == 426 && upgrade_)) head.protocol.clear();
   if (framing_ == Framing::until_close || framing_ == Framing::tunnel) keeps_alive_ = false;
   head.content_length = framing_ == Framing::tunnel ? std::nullopt : length_;
   head.ended = framing_ == Framing::none;

@@ -24,6 +24,7 @@ enum class Framing : uint8_t {
 
 class FramingFields {
  public:
+  explicit FramingFields(const HttpLimits& limits) : limits_(limits) {}
   void clear();
   // One field line, value trimmed. `request`: whose fields these are.
   Checked add(bool request, ByteView name, ByteView value, Head& head);
@@ -38,12 +39,14 @@ class FramingFields {
  private:
   Checked add_known(bool request, FieldId id, ByteView value, Head& head);
   void add_connection(ByteView value);
-  void add_upgrade(ByteView value, Head& head);
+  void add_upgrade(bool request, ByteView value, Head& head);
+  bool switches_to(ByteView protocol) const;
   Checked check_host(Head& head) const;
   Checked check_coding(const Head& head) const;
   Checked check_expect(Head& head) const;
   void strip_named(Head& head) const;
 
+  const HttpLimits& limits_;
   std::string named_;            // names listed in Connection, comma-separated
   std::string host_;
   Checked coding_;               // why Transfer-Encoding is not exactly one "chunked"
@@ -54,7 +57,7 @@ class FramingFields {
   bool close_ = false;
   bool keep_alive_ = false;
   bool upgrade_ = false;         // the Connection option
-  bool upgrade_asked_ = false;   // the Upgrade field
+  bool upgrade_asked_ = false;   // the Upgrade field, whatever it names but HTTP/2
   bool te_trailers_ = false;
   bool bad_expect_ = false;
   bool expects_continue_ = false;

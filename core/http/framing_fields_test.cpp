@@ -13,9 +13,12 @@ namespace {
 
 using Lines = std::vector<std::pair<std::string, std::string>>;
 
+const HttpLimits kLimits;
+
 // One head as the parser builds it.
 struct Judged {
-  HttpLimits limits;
+  explicit Judged(const HttpLimits& limits = kLimits) : fields(limits) {}
+
   FramingFields fields;
   Head head;
   Checked refused;
@@ -30,8 +33,8 @@ struct Judged {
 };
 
 Judged request(const Lines& lines, std::string_view method = "GET",
-               Version version = Version::http11) {
-  Judged judged;
+               Version version = Version::http11, const HttpLimits& limits = kLimits) {
+  Judged judged(limits);
   judged.head.method = method_of(method);
   judged.head.method_text = method;
   judged.head.version = version;
@@ -173,6 +176,26 @@ TEST(FramingFieldsTest, Upgrades) {
             Framing::none);
   EXPECT_TRUE(good_request({{"Connection", "upgrade"}, {"Upgrade", "websocket"}, {"Content-Length", "5"}})
                   .refused);
+}
+
+TEST(FramingFieldsTest, OnlyProtocolsThatAreSwitchedTo) {
+  HttpLimits limits;
+  limits.upgrades = std::make_shared<const std::vector<std::string>>(1, "websocket");
+  const auto protocol = [&](const std::string& upgrade) {
+    const Judged judged = request({{"Host", "a"}, {"Connection", "upgrade"}, {"Upgrade", upgrade}},
+                                  "GET", Version::http11, limits);
+    EXPECT_FALSE(judged.refused);
+    EXPECT_EQ(judged.fields.framing() == Framing::tunnel, !judged.head.protocol.empty());
+    return judged.head.protocol;
+  };
+  EXPECT_EQ(protocol("tcp, WebSocket, tcp"), "websocket");
+  EXPECT_EQ(protocol("tcp"), "");
+  EXPECT_EQ(protocol("web socket, a/b/c"), "");
+  EXPECT_TRUE(request({{"Host", "a"}, {"Connection", "upgrade"}, {"Upgrade", "tcp"}, {"Content-Length", "5"}},
+                      "GET", Version::http11, limits)
+                  .refused) << "with a body it is ambiguous, whatever it names";
+  EXPECT_EQ(response(426, {{"Connection", "upgrade"}, {"Upgrade", "tcp"}}).head.protocol, "tcp");
+  EXPECT_EQ(response(426, {{"Upgrade", "tcp"}}).head.protocol, "");
 }
 
 TEST(FramingFieldsTest, Connect) {

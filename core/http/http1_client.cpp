@@ -3,6 +3,8 @@
 #include <string>
 #include <utility>
 
+#include "core/http/websocket.hpp"
+
 namespace tulle {
 namespace {
 
@@ -13,6 +15,10 @@ bool needs_http2(const Head& head) {
   const std::string_view type = head.fields.get(FieldId::content_type).value_or("");
   if (!equals_ignoring_case(type.substr(0, kType.size()), kType)) return false;
   return type.size() == kType.size() || type[kType.size()] == '+' || type[kType.size()] == ';';
+}
+
+bool owns_handshake(const Head& request) {
+  return request.version == Version::http2 && request.protocol == kWebSocket;
 }
 
 }  // namespace
@@ -116,6 +122,9 @@ void Http1Client::head_complete() {
     stream_->interim_arrived();
     return parser_.restart();
   }
+  if (parser_.framing() == Framing::tunnel && !check_accept()) {
+    return fail(Code::upstream_protocol_error, "the WebSocket handshake was not answered rightly");
+  }
   stream_->head_arrived();
   switch (parser_.framing()) {
     case Framing::none: return response_complete();
@@ -126,6 +135,18 @@ void Http1Client::head_complete() {
       return;
     default: in_ = In::body; return;
   }
+}
+
+// An upgrade that came as extended CONNECT is ours to answer for: the key and what it is answered
+// with belong to this connection alone (RFC 8441, 5).
+bool Http1Client::check_accept() {
+  const Head& request = *stream_->departing_head();
+  if (!owns_handshake(request)) return true;
+  Fields& fields = stream_->arriving_head().fields;
+  const bool good = fields.get(kWebSocketAccept).value_or("") ==
+                    websocket_accept(request.fields.get(kWebSocketKey).value_or(""));
+  fields.remove(kWebSocketAccept);
+  return good;
 }
 
 size_t Http1Client::read_body(ByteView wire) {
@@ -172,13 +193,19 @@ void Http1Client::end_of_input(const std::optional<Error>& why) {
 // The end of the input counts once everything before it has been used.
 void Http1Client::end_reached() {
   if (!input_ended_ || over_ || !pending_.empty()) return;
+  if (in_ == In::done) return;  // said already: half a tunnel is left
   const bool regular = in_ == In::tunnel || parser_.ends_with_input();
   if (stream_ == nullptr) return cut();
   if (!regular) return fail(Code::upstream_reset, "the connection ended before the response did");
   stream_->end_arrived();
   if (in_ != In::tunnel) return response_complete();
   in_ = In::done;
-  if (out_ == Out::done) cut();
+  if (out_ == Out::done) tunnel_over();
+}
+
+void Http1Client::tunnel_over() {
+  tunnel_ended_ = true;
+  cut();
 }
 
 // ---- Writing ---------------------------------------------------------------------------------
@@ -247,6 +274,9 @@ bool Http1Client::write_head(const Head& head, Bytes& wire) {
   } else {
     form.coding = Coding::chunked;
   }
+  if (owns_handshake(head)) {
+    stream_->draft().fields.set(kWebSocketKey, new_websocket_key());
+  }
   const Persistence persistence = retired_ ? Persistence::close : Persistence::implied;
   if (!write_request_head(head, form, persistence, wire)) return false;
   body_.begin(form);
@@ -264,7 +294,7 @@ void Http1Client::write_body(Bytes& wire, size_t limit) {
   }
   stream_->mark_departed();
   const bool tunnel = std::exchange(out_, Out::done) == Out::tunnel;
-  if (tunnel && in_ == In::done) cut();
+  if (tunnel && in_ == In::done) tunnel_over();
 }
 
 // ---- Ends ------------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ class Http1Client final : public Codec {
   bool wants_read() const override { return !over_ && pending_.empty(); }
   bool finished() const override { return over_; }
   bool output_ended() const override { return in_ == In::tunnel && out_ == Out::done; }
+  bool owes_output() const override { return tunnel_ended_; }
   Waiting waiting() const override;
   Version version() const override { return Version::http11; }
   DirtyStreams& dirty() override { return dirty_; }
@@ -54,6 +55,7 @@ class Http1Client final : public Codec {
   void end_reached();
   void begin_head();
   void head_complete();
+  bool check_accept();
   void interim_complete();
   void response_complete();
 
@@ -63,6 +65,7 @@ class Http1Client final : public Codec {
   bool has_output() const;
 
   void end_exchange();
+  void tunnel_over();
   void fail(Code code, std::string_view why);
   void cut();
 
@@ -80,6 +83,7 @@ class Http1Client final : public Codec {
   bool used_ = false;              // an exchange has begun here before
   bool retired_ = false;
   bool input_ended_ = false;
+  bool tunnel_ended_ = false;      // in both directions, as it should
   bool over_ = false;
 };
 

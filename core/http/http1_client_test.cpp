@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "core/http/websocket.hpp"
 #include "tests/support/http1_driver.hpp"
 
 namespace tulle {
@@ -298,6 +299,67 @@ TEST_P(Http1ClientInput, ATunnelAfterTheAskedProtocol) {
   client_.stream->finish();
   client_.flush();
   EXPECT_TRUE(client_.codec->finished());
+}
+
+TEST_P(Http1ClientInput, ATunnelWhoseServerEndsFirstGoesOnTheOtherWay) {
+  Head& head = client_.begin("GET", "/chat");
+  head.protocol = "websocket";
+  head.ended = false;
+  client_.send();
+  feed("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nbye");
+  client_.end_input();
+  EXPECT_TRUE(client_.stream->ended());
+  for (const std::string part : {"one", "two"}) {
+    client_.stream->send(Bytes(part));
+    EXPECT_EQ(client_.flush(), part);
+  }
+  EXPECT_FALSE(client_.codec->finished());
+  client_.stream->finish();
+  client_.flush();
+  EXPECT_TRUE(client_.codec->finished());
+  EXPECT_TRUE(client_.codec->owes_output());
+}
+
+std::string asked_by_extended_connect(Client& client) {
+  Head& head = client.begin("GET", "/chat");
+  head.protocol = "websocket";
+  head.version = Version::http2;
+  head.ended = false;
+  head.fields.add("sec-websocket-key", "whatever the peer made of it");
+  const std::string request = client.send();
+  const size_t at = request.find("sec-websocket-key: ") + 19;
+  return request.substr(at, request.find('\r', at) - at);
+}
+
+TEST_P(Http1ClientInput, AnUpgradeThatCameByHttp2GetsItsOwnKey) {
+  const std::string key = asked_by_extended_connect(client_);
+  EXPECT_EQ(key.size(), 24u);
+  feed("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+       "Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Accept: " + websocket_accept(key) + "\r\n\r\nhi");
+  ASSERT_NE(client_.stream->head(), nullptr);
+  EXPECT_EQ(client_.stream->head()->status, 101);
+  EXPECT_EQ(text_of(client_.stream->head()->fields), "sec-websocket-protocol=chat\n");
+  EXPECT_EQ(client_.body, "hi");
+}
+
+TEST_P(Http1ClientInput, AWrongAnswerToOurKeyIsRefused) {
+  for (const std::string fields : {"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n", ""}) {
+    Client client;
+    asked_by_extended_connect(client);
+    client.feed("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+                    fields + "\r\nbytes", GetParam());
+    EXPECT_EQ(client.failure(), Code::upstream_protocol_error);
+    EXPECT_EQ(client.body, "");
+    EXPECT_TRUE(client.codec->finished());
+  }
+}
+
+TEST_P(Http1ClientInput, A426SaysWhichProtocolItRequires) {
+  request();
+  feed("HTTP/1.1 426 Upgrade Required\r\nConnection: upgrade\r\nUpgrade: WebSocket\r\n"
+       "Content-Length: 0\r\n\r\n");
+  EXPECT_EQ(client_.stream->head()->protocol, "websocket");
+  EXPECT_TRUE(client_.reusable());
 }
 
 TEST_P(Http1ClientInput, ADeclinedUpgradeIsAnOrdinaryAnswer) {

@@ -102,7 +102,10 @@ struct Http1Parser::Callbacks {
 };
 
 Http1Parser::Http1Parser(bool request, const HttpLimits& limits)
-    : limits_(limits), request_(request), llhttp_(std::make_unique<llhttp_t>()) {}
+    : limits_(limits),
+      request_(request),
+      llhttp_(std::make_unique<llhttp_t>()),
+      framing_fields_(limits) {}
 
 Http1Parser::~Http1Parser() = default;
 

@@ -1,6 +1,9 @@
 #include "core/http/http1_server.hpp"
 
+#include <string>
 #include <utility>
+
+#include "core/http/websocket.hpp"
 
 namespace tulle {
 namespace {
@@ -151,8 +154,8 @@ void Http1Server::end_reached() {
   switch (in_) {
     case In::head: return cut();
     case In::body: return refuse({Code::bad_request, "the body was cut short"}, 400);
-    case In::held:
     case In::tunnel: return body_complete();
+    case In::held:  // the answer decides whether it is the end of a tunnel
     case In::done:
     case In::closed: return;
   }
@@ -233,6 +236,9 @@ void Http1Server::write_interims(Bytes& wire) {
 bool Http1Server::must_close(const Head& head) const {
   // Requests that came before the end of the input are still answered.
   if (close_ || retired_ || (input_ended_ && pending_.empty())) return true;
+  // Declined. What came early, or may still be on its way to the other end of a CONNECT, was never
+  // meant to be a request.
+  if (in_ == In::held) return !pending_.empty() || stream_->head()->method == Method::connect;
   if (in_ != In::body) return false;
   // A client that waits for a 100 may send the body or the next request; nobody could tell.
   if (stream_->head()->expects_continue && !continued_) return true;
@@ -280,7 +286,12 @@ bool Http1Server::write_head(const Head& head, Bytes& wire) {
 
 void Http1Server::write_tunnel_head(const Head& head, Bytes& wire) {
   if (head.status == 101) {
-    write_switching_head(head, stream_->head()->protocol, wire);
+    const Head& request = *stream_->head();
+    std::string accept;  // an HTTP/2 upstream knows no key and leaves its digest to us
+    if (request.protocol == kWebSocket && head.version == Version::http2) {
+      accept = websocket_accept(request.fields.get(kWebSocketKey).value_or(""));
+    }
+    write_switching_head(head, request.protocol, accept, wire);
   } else {
     write_interim_head(head, wire);  // 2xx to CONNECT has no framing either
   }

@@ -271,6 +271,47 @@ TEST_P(Http1ServerInput, ATunnelCarriesBytesBothWays) {
   EXPECT_TRUE(driver_.codec->finished());
 }
 
+TEST_P(Http1ServerInput, ATunnelWhoseClientEndedBeforeTheAnswer) {
+  driver_.handler = [](Stream&, SeenRequest&) { return false; };
+  feed("GET /chat HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: tcp\r\n\r\nearly");
+  driver_.end_input();
+  EXPECT_FALSE(only().arrived);
+  driver_.stream()->draft().status = 101;
+  driver_.stream()->send_head();
+  driver_.turn();
+  EXPECT_EQ(only().body, "early");
+  EXPECT_TRUE(only().arrived);
+  driver_.stream()->send(Bytes("late"));
+  driver_.stream()->finish();
+  driver_.turn();
+  EXPECT_EQ(driver_.output.substr(driver_.output.size() - 4), "late");
+  EXPECT_TRUE(driver_.codec->finished());
+}
+
+TEST_P(Http1ServerInput, ProtocolsThatAreNotSwitchedToAreIgnored) {
+  HttpLimits limits;
+  limits.upgrades = std::make_shared<const std::vector<std::string>>(1, "websocket");
+  for (const auto& [fields, protocol] : std::vector<std::pair<std::string, std::string>>{
+           {"Upgrade: TLS/1.2\r\n", ""},
+           {"Upgrade: tcp, WebSocket\r\n", "websocket"},
+           {"Upgrade: web socket\r\nUpgrade: websocket/13\r\n", ""}}) {
+    SCOPED_TRACE(fields);
+    Http1Driver driver(limits);
+    driver.feed("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\n" + fields + "\r\n", GetParam());
+    ASSERT_EQ(driver.seen.size(), 1u);
+    EXPECT_EQ(driver.seen[0].protocol, protocol);
+    EXPECT_EQ(driver.seen[0].head_ended, protocol.empty());
+    EXPECT_EQ(driver.seen[0].fields, "");
+  }
+}
+
+TEST_P(Http1ServerInput, ConnectIsNoUpgrade) {
+  driver_.handler = [](Stream&, SeenRequest&) { return false; };
+  feed("CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
+  EXPECT_EQ(only().protocol, "");
+  EXPECT_EQ(only().method, "CONNECT");
+}
+
 // ---- answers ---------------------------------------------------------------------------------
 
 class Http1ServerOutput : public ::testing::Test {
@@ -503,6 +544,38 @@ TEST_F(Http1ServerOutput, ConnectIsATunnelAfter2xxOnly) {
       EXPECT_TRUE(driver.codec->finished());
       EXPECT_EQ(driver.seen[0].body, "");
     }
+    EXPECT_EQ(driver.seen.size(), 1u);
+  }
+}
+
+TEST_F(Http1ServerOutput, AnUpgradeThatHttp2AnsweredGetsItsDigest) {
+  Stream& stream = open("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+                        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+  draft(stream, 101).version = Version::http2;
+  stream.send_head();
+  driver_.turn();
+  EXPECT_EQ(driver_.output,
+            "HTTP/1.1 101 Switching Protocols\r\ndate: now\r\n"
+            "sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nupgrade: websocket\r\n"
+            "connection: upgrade\r\n\r\n");
+}
+
+TEST_F(Http1ServerOutput, WhatDeclinesSaysThatTheConnectionEnds) {
+  for (const std::string request :
+       {"CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nearly"}) {
+    Http1Driver driver;
+    driver.handler = [](Stream&, SeenRequest&) { return false; };
+    driver.feed(request);
+    Head& head = draft(*driver.stream(), 426);
+    head.ended = true;
+    head.protocol = "websocket";
+    driver.stream()->send_head();
+    driver.turn();
+    EXPECT_EQ(driver.output,
+              "HTTP/1.1 426 Upgrade Required\r\ndate: now\r\ncontent-length: 0\r\nconnection: close\r\n"
+              "connection: upgrade\r\nupgrade: websocket\r\n\r\n");
+    EXPECT_TRUE(driver.codec->finished());
     EXPECT_EQ(driver.seen.size(), 1u);
   }
 }

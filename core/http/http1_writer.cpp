@@ -12,6 +12,7 @@
 #include "core/http/authority.hpp"
 #include "core/http/framing_guard.hpp"
 #include "core/http/http2_rules.hpp"
+#include "core/http/websocket.hpp"
 
 namespace tulle {
 namespace {
@@ -250,6 +251,10 @@ void write_response_head(const Head& head, BodyForm body, Persistence persistenc
   put_date(head.fields, text);
   put_coding(body, text);
   put_persistence(persistence, text);
+  if (head.status == 426 && !head.protocol.empty()) {
+    text.put("connection: upgrade\r\n");
+    text.put_field("upgrade", head.protocol);
+  }
   text.put("\r\n");
 }
 
@@ -260,11 +265,13 @@ void write_interim_head(const Head& head, Bytes& wire) {
   text.put("\r\n");
 }
 
-void write_switching_head(const Head& head, std::string_view protocol, Bytes& wire) {
-  Text text(wire, bound_of(head) + protocol.size());
+void write_switching_head(const Head& head, std::string_view protocol, std::string_view accept,
+                          Bytes& wire) {
+  Text text(wire, bound_of(head) + protocol.size() + accept.size());
   put_status_line(head.status, text);
   put_fields(head.fields, text);
   put_date(head.fields, text);
+  if (!accept.empty()) text.put_field(kWebSocketAccept, accept);
   text.put_field("upgrade", protocol);
   text.put("connection: upgrade\r\n\r\n");
 }

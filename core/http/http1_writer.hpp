@@ -37,8 +37,10 @@ bool write_request_head(const Head& head, BodyForm body, Persistence persistence
 
 void write_response_head(const Head& head, BodyForm body, Persistence persistence, Bytes& wire);
 void write_interim_head(const Head& head, Bytes& wire);
-// 101, to a request that asked for `protocol`.
-void write_switching_head(const Head& head, std::string_view protocol, Bytes& wire);
+// 101, to a request that asked for `protocol`. `accept`: the digest of a WebSocket key; empty: `head`
+// has it already, or there is none.
+void write_switching_head(const Head& head, std::string_view protocol, std::string_view accept,
+                          Bytes& wire);
 // The whole answer to a request that was refused before anybody saw it.
 void write_refusal(int status, std::string_view code, std::string_view detail, Bytes& wire);
 

@@ -52,6 +52,7 @@ struct Http2Stream final : Pooled<Http2Stream>, ListNode<Http2LiveTag>, ListNode
   bool bodiless = false;          // the answer to HEAD, 204, 304: what a handler sends is dropped
   bool head_request = false;
   bool protocol_switch = false;   // extended CONNECT
+  bool tunnel = false;            // server: CONNECT, extended or not
   bool head_complete = false;     // the peer's final head is here; what follows are trailers
   bool remote_ended = false;      // the peer has sent END_STREAM
   bool local_ended = false;       // we have sent END_STREAM
@@ -136,6 +137,7 @@ class Http2Codec final : public Codec {
   void submit_interims(Http2Stream& s);
   void submit_head(Http2Stream& s);
   void submit_request(Http2Stream& s, const Head& head, bool whole);
+  bool may_switch(Http2Stream& s, const Head& head);
   void submit_response(Http2Stream& s, const Head& head, bool whole);
   void submit_refusal(int32_t id, Code why);
   void submit_trailers(Http2Stream& s);

@@ -14,6 +14,25 @@ namespace {
 class Http2Exchange : public testing::TestWithParam<size_t> {
  protected:
   Http2Exchange() { pair_.cut = GetParam(); }
+  static std::string lines_of(const Fields& fields) {
+    std::string lines;
+    for (const Fields::Field field : fields) {
+      lines.append(field.name).append("=").append(field.value).append("\n");
+    }
+    return lines;
+  }
+  StreamRef ask_for_websocket() {
+    StreamRef up = pair_.open();
+    Head& head = up->draft();
+    head.method_text = "GET";
+    head.path = "/";
+    head.authority = "a";
+    head.protocol = "websocket";
+    head.version = Version::http2;
+    up->send_head();
+    pair_.pump();
+    return up;
+  }
   Http2Pair pair_;
 };
 
@@ -258,6 +277,7 @@ TEST_P(Http2Exchange, ExtendedConnectMeetsUpgradeInTheMiddle) {
   up->draft().path = "/chat";
   up->draft().authority = "a";
   up->draft().protocol = "websocket";
+  up->draft().version = Version::http2;
   up->draft().fields.add("sec-websocket-version", "13");
   up->send_head();
   pair_.pump();
@@ -289,6 +309,7 @@ TEST_P(Http2Exchange, ExtendedConnectWaitsForSettings) {
   up->draft().path = "/";
   up->draft().authority = "a";
   up->draft().protocol = "websocket";
+  up->draft().version = Version::http2;
   up->send_head();
   pair_.pump();
   ASSERT_EQ(pair_.accepted.size(), 1u);
@@ -302,6 +323,7 @@ TEST_P(Http2Exchange, ARefusedUpgradeIsAnOrdinaryAnswer) {
   up->draft().path = "/";
   up->draft().authority = "a";
   up->draft().protocol = "websocket";
+  up->draft().version = Version::http2;
   up->send_head();
   pair_.pump();
   StreamRef down = pair_.take();
@@ -309,6 +331,72 @@ TEST_P(Http2Exchange, ARefusedUpgradeIsAnOrdinaryAnswer) {
   pair_.pump();
   EXPECT_EQ(up->head()->status, 403);
   EXPECT_EQ(all_of(*up), "no");
+}
+
+// Over HTTP/2 a success would open the tunnel.
+TEST_P(Http2Exchange, ASuccessThatDeclinesTheUpgradeIsNotASwitch) {
+  for (const int status : {200, 204}) {
+    pair_.pump();
+    StreamRef up = ask_for_websocket();
+    StreamRef down = pair_.take();
+    const std::string_view body = status == 200 ? "a page" : "";
+    down->draft().content_length = body.size();
+    down->draft().fields.add("sec-websocket-accept", "not a switch");
+    Http2Pair::respond(*down, status, body);
+    pair_.pump();
+    EXPECT_EQ(up->head()->status, status);
+    EXPECT_EQ(lines_of(up->head()->fields), "");
+    EXPECT_EQ(all_of(*up), body);
+    EXPECT_TRUE(up->ended());
+  }
+}
+
+TEST_P(Http2Exchange, KeysOfAWebSocketStayOnTheirConnection) {
+  pair_.pump();
+  StreamRef up = pair_.open();
+  Head& head = up->draft();
+  head.method_text = "GET";
+  head.path = "/";
+  head.authority = "a";
+  head.protocol = "websocket";
+  head.fields.add("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+  head.fields.add("sec-websocket-protocol", "chat");
+  up->send_head();
+  pair_.pump();
+  StreamRef down = pair_.take();
+  ASSERT_NE(down, nullptr);
+  EXPECT_EQ(lines_of(down->head()->fields), "sec-websocket-protocol=chat\n");
+  down->draft().status = 101;
+  down->draft().fields.add("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+  down->send_head();
+  pair_.pump();
+  EXPECT_EQ(up->head()->status, 101);
+  EXPECT_EQ(lines_of(up->head()->fields), "");
+}
+
+TEST_P(Http2Exchange, WhatExtendedConnectCannotSayIsRefused) {
+  struct Case {
+    const char* method;
+    const char* protocol;
+    const char* key;
+  };
+  pair_.pump();
+  for (const Case& bad : {Case{"POST", "tcp", ""}, Case{"GET", "websocket", ""},
+                          Case{"GET", "websocket", "c2hvcnQ="}}) {
+    StreamRef up = pair_.open();
+    Head& head = up->draft();
+    head.method_text = bad.method;
+    head.path = "/";
+    head.authority = "a";
+    head.protocol = bad.protocol;
+    if (*bad.key != 0) head.fields.add("sec-websocket-key", bad.key);
+    up->send_head();
+    pair_.pump();
+    ASSERT_NE(up->failure(), nullptr);
+    EXPECT_EQ(up->failure()->code, Code::bad_request);
+    EXPECT_EQ(up->failure()->origin, Origin::downstream);
+    EXPECT_TRUE(pair_.accepted.empty());
+  }
 }
 
 TEST_P(Http2Exchange, PlainConnect) {

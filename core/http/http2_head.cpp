@@ -3,6 +3,7 @@
 #include "core/http/framing_fields.hpp"
 #include "core/http/http2_rules.hpp"
 #include "core/http/stream.hpp"
+#include "core/http/websocket.hpp"
 
 namespace tulle {
 namespace {
@@ -160,7 +161,13 @@ Checked Http2HeadReader::finish_request() {
   if (!host_.empty() && !is_authority(host_)) return bad("invalid Host");
   if (Checked refused = check_target()) return refused;
   if (bad_expect_) return bad("unknown expectation");
+  if (!head.protocol.empty() || head.method == Method::connect) {
+    // What follows is no content (RFC 9110, 9.3.6).
+    if (head.content_length.value_or(0) > 0) return bad("a tunnel with a length");
+    head.content_length.reset();
+  }
   if (!head.protocol.empty()) {
+    if (!is_upgrade_protocol(head.protocol)) return bad("invalid :protocol");
     // Extended CONNECT is HTTP/2's spelling of Upgrade; the neutral form is a GET that wants a
     // protocol (RFC 8441), so that HTTP/1 and HTTP/2 meet without anyone translating.
     head.method = Method::get;

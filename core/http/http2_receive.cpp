@@ -6,7 +6,9 @@
 #include <string>
 
 #include "core/http/http2_codec.hpp"
+#include "core/http/http2_rules.hpp"
 #include "core/http/reply.hpp"
+#include "core/http/websocket.hpp"
 
 namespace tulle {
 namespace {
@@ -15,6 +17,20 @@ constexpr size_t kMaxContinuations = 8;
 
 // When a whole window is taken, and more is here, within this time, it is the window that limits.
 constexpr Duration kQuickDrain = 250ms;
+
+// See Http2Codec::submit_response(): a success that declines the switch comes under another status.
+void restore_status(Head& head) {
+  if (head.status / 100 == 2) {
+    head.status = 101;
+    head.fields.remove(kWebSocketAccept);
+    return;
+  }
+  const auto declined = head.fields.get(kDeclinedStatus);
+  if (!declined) return;
+  const std::optional<int> status = parse_status(*declined);
+  if (status && *status / 100 == 2) head.status = *status;
+  head.fields.remove(kDeclinedStatus);
+}
 
 bool is_waste(uint8_t type) { return type == NGHTTP2_HEADERS || type == NGHTTP2_RST_STREAM; }
 
@@ -174,6 +190,7 @@ void Http2Codec::request_ended(Http2Stream& s, bool end_stream) {
   Head& head = s.stream->arriving_head();
   s.head_request = head.method == Method::head;
   s.protocol_switch = !head.protocol.empty();
+  s.tunnel = s.protocol_switch || head.method == Method::connect;
   head.ended = end_stream;
   if (end_stream && head.expects_continue) {
     head.expects_continue = false;  // nothing is to be awaited without a body
@@ -199,12 +216,16 @@ void Http2Codec::response_ended(Http2Stream& s, bool end_stream) {
   s.drain_began = now_;
   Head& head = s.stream->arriving_head();
   // The neutral form of "the protocol is switched" is HTTP/1's.
-  if (s.protocol_switch && head.status / 100 == 2) head.status = 101;
+  if (s.protocol_switch) restore_status(head);
   head.ended = end_stream;
   s.stream->head_arrived();
 }
 
 void Http2Codec::trailers_ended(Http2Stream& s) {
+  if (s.tunnel) {
+    return break_stream(s, Http2Error::protocol_error, Code::protocol_error,
+                        "a head within a tunnel");
+  }
   if (const Checked why = reader_.finish()) {
     return break_stream(s, Http2Error::enhance_your_calm, why->code, "the trailers are too large");
   }

@@ -30,4 +30,8 @@ std::optional<uint64_t> parse_content_length(std::string_view text);
 // travels as :authority, and content-length, which the codec writes itself. None may be a trailer.
 bool is_framing_field(FieldId id);
 
+// Where a request to switch protocols is answered with a success that does not switch, HTTP/2 cannot
+// say so: 2xx means that the tunnel is open. The status goes as 501, and what it was in this field.
+inline constexpr std::string_view kDeclinedStatus = "tulle-status";
+
 }  // namespace tulle

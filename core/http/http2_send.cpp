@@ -10,6 +10,7 @@
 #include "core/http/http2_codec.hpp"
 #include "core/http/http2_rules.hpp"
 #include "core/http/reply.hpp"
+#include "core/http/websocket.hpp"
 
 namespace tulle {
 namespace {
@@ -231,11 +232,8 @@ void Http2Codec::submit_request(Http2Stream& s, const Head& head, bool whole) {
   const bool switches = !head.protocol.empty();
   if (switches) {
     if (!settings_received_) return hold(s);  // only they say whether it is possible
-    const auto possible = NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL;
-    if (nghttp2_session_get_remote_settings(session_, possible) == 0) {
-      s.stream->fail({Code::not_implemented, Origin::upstream, "the peer switches no protocols"});
-      return close(s);
-    }
+    if (!may_switch(s, head)) return close(s);
+    s.stream->draft().fields.remove(kWebSocketKey);
   }
   FieldArray& fields = FieldArray::empty_one();
   fields.add(":method", switches ? std::string_view("CONNECT") : head.method_text);
@@ -246,7 +244,9 @@ void Http2Codec::submit_request(Http2Stream& s, const Head& head, bool whole) {
   if (!head.authority.empty()) fields.add(":authority", head.authority);
   if (switches) fields.add(":protocol", head.protocol);
   fields.add_all(head.fields);
-  if (head.content_length && !switches) fields.add_number("content-length", *head.content_length);
+  if (head.content_length && !switches && head.method != Method::connect) {
+    fields.add_number("content-length", *head.content_length);
+  }
 
   const nghttp2_data_provider body = Http2BodySource::of(s);
   const int32_t id = nghttp2_submit_request(session_, nullptr, fields.data(), fields.size(),
@@ -262,21 +262,45 @@ void Http2Codec::submit_request(Http2Stream& s, const Head& head, bool whole) {
   s.stream->mark_head_departed();
 }
 
+// Whether the request can be said as an extended CONNECT; otherwise the stream fails with the reason.
+bool Http2Codec::may_switch(Http2Stream& s, const Head& head) {
+  const auto possible = NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL;
+  if (nghttp2_session_get_remote_settings(session_, possible) == 0) {
+    s.stream->fail({Code::not_implemented, Origin::upstream,
+                    "the endpoint has not announced extended CONNECT (RFC 8441), so nothing can "
+                    "be upgraded to " + head.protocol + " over HTTP/2"});
+    return false;
+  }
+  const char* why = nullptr;
+  if (head.method_text != "GET") {
+    why = "over HTTP/2 only a GET can ask for another protocol";
+  } else if (head.protocol == kWebSocket && head.version != Version::http2 &&
+             !has_websocket_key(head.fields)) {
+    why = "Sec-WebSocket-Key is not exactly one key of 16 bytes in base64";
+  }
+  if (why == nullptr) return true;
+  s.stream->fail({Code::bad_request, Origin::downstream, why});
+  return false;
+}
+
 void Http2Codec::submit_response(Http2Stream& s, const Head& head, bool whole) {
   int status = head.status;
-  if (status == 101) {
-    if (!s.protocol_switch) {
-      s.reason = Error{Code::internal, Origin::local, "101 without a request to switch"};
-      return reset(s, Http2Error::internal_error);
-    }
-    status = 200;
+  if (status == 101 && !s.protocol_switch) {
+    s.reason = Error{Code::internal, Origin::local, "101 without a request to switch"};
+    return reset(s, Http2Error::internal_error);
   }
+  const bool declined = s.protocol_switch && status / 100 == 2;
   s.bodiless = s.head_request || status == 204 || status == 304;
   whole = whole || s.bodiless;
+  if (status == 101) status = 200;
+  if (declined) status = 501;
+  if (s.protocol_switch) s.stream->draft().fields.remove(kWebSocketAccept);
   FieldArray& fields = FieldArray::empty_one();
   fields.add_number(":status", static_cast<uint64_t>(status));
+  if (declined) fields.add_number(kDeclinedStatus, static_cast<uint64_t>(head.status));
   fields.add_all(head.fields);
-  if (head.content_length && status != 204 && !s.protocol_switch) {
+  const bool open = s.tunnel && status / 100 == 2;
+  if (head.content_length && head.status != 204 && !open) {
     fields.add_number("content-length", *head.content_length);
   }
   const nghttp2_data_provider body = Http2BodySource::of(s);

@@ -238,7 +238,8 @@ void Http2Codec::submit_preface() {
   };
   if (server()) {
     set(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits_.max_concurrent_streams);
-    set(NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1);
+    const bool switches = limits_.upgrades == nullptr || !limits_.upgrades->empty();
+    if (switches) set(NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1);
   } else {
     set(NGHTTP2_SETTINGS_ENABLE_PUSH, 0);
   }

@@ -3,6 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
 
 #include "core/base/clock.hpp"
 
@@ -47,6 +50,11 @@ struct HttpLimits {
   // than write_stall: a consumer may pause one stream while the connection serves others.
   Duration stream_stall = std::chrono::minutes(5);
   Duration linger = std::chrono::seconds(2);           // after the last byte, for the peer to read it
+
+  // The protocols that requests to a server may switch to, in lower case ("websocket"). Others in an
+  // Upgrade field are ignored, as RFC 9110 (7.8) allows, so that such a request stays HTTP; with an
+  // empty list extended CONNECT is not announced either. Null: any; the handler decides.
+  std::shared_ptr<const std::vector<std::string>> upgrades;
 };
 
 }  // namespace tulle

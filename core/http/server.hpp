@@ -30,6 +30,10 @@ class Server : private Task {
   Result<void> listen(Network& network, const Address& at, const ListenOptions& options);
   void adopt(std::unique_ptr<ByteStream> bytes);     // a stream accepted by somebody else
   void set_tls(std::shared_ptr<const TlsContext> tls);  // for handshakes that begin from now on
+  // Whatever HttpLimits::upgrades is, for heads that begin from now on; HTTP/2: for new connections.
+  void set_upgrades(const std::shared_ptr<const std::vector<std::string>>& upgrades) {
+    options_.limits.upgrades = upgrades;
+  }
   void stop_accepting();                             // closes the listening socket
   void drain();                                      // stop_accepting, and retire every connection
   void close_all(Code why);                          // drain, and fail what still runs
@@ -44,7 +48,7 @@ class Server : private Task {
   void add(std::unique_ptr<ByteStream> bytes);
 
   Service& service_;
-  const Options options_;
+  Options options_;
   std::shared_ptr<const TlsContext> tls_;
   std::unique_ptr<Acceptor> acceptor_;
   Roster roster_;

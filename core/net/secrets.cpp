@@ -13,6 +13,15 @@ namespace {
 constexpr std::string_view kAlphabet =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
+std::string digest_of(const char* name, size_t bytes, std::string_view content) {
+  std::string digest(bytes, '\0');
+  size_t size = 0;
+  const int done = EVP_Q_digest(nullptr, name, nullptr, content.data(), content.size(),
+                                reinterpret_cast<unsigned char*>(digest.data()), &size);
+  ASSERT(done == 1 && size == digest.size());
+  return digest;
+}
+
 }  // namespace
 
 std::string random_bytes(size_t count) {
@@ -60,6 +69,13 @@ std::optional<std::string> from_base64url(std::string_view text) {
   return bytes;
 }
 
+std::string base64(std::string_view bytes) {
+  std::string text = base64url(bytes);
+  for (char& c : text) c = c == '-' ? '+' : c == '_' ? '/' : c;
+  text.append((4 - text.size() % 4) % 4, '=');
+  return text;
+}
+
 std::string hmac_sha256(std::string_view key, std::string_view content) {
   std::string digest(32, '\0');
   size_t size = 0;
@@ -71,14 +87,8 @@ std::string hmac_sha256(std::string_view key, std::string_view content) {
   return digest;
 }
 
-std::string sha256(std::string_view content) {
-  std::string digest(32, '\0');
-  size_t size = 0;
-  const int done = EVP_Q_digest(nullptr, "SHA256", nullptr, content.data(), content.size(),
-                                reinterpret_cast<unsigned char*>(digest.data()), &size);
-  ASSERT(done == 1 && size == digest.size());
-  return digest;
-}
+std::string sha1(std::string_view content) { return digest_of("SHA1", 20, content); }
+std::string sha256(std::string_view content) { return digest_of("SHA256", 32, content); }
 
 std::string sha256_hex(std::string_view content) {
   constexpr std::string_view kDigits = "0123456789abcdef";

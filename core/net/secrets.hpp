@@ -18,6 +18,10 @@ std::string random_token(size_t bytes = 32);
 std::string base64url(std::string_view bytes);
 std::optional<std::string> from_base64url(std::string_view text);  // nullopt: it is none
 
+// Base64 with padding, as header fields have it (RFC 4648, 4).
+std::string base64(std::string_view bytes);
+
+std::string sha1(std::string_view content);        // 20 bytes; where a protocol asks for it, only
 std::string sha256(std::string_view content);      // 32 bytes
 std::string sha256_hex(std::string_view content);  // 64 lower-case digits
 

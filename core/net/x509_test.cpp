@@ -102,6 +102,9 @@ TEST(Secrets, Base64AndMac) {
     EXPECT_EQ(from_base64url(base64url(bytes)), bytes);
   }
   EXPECT_EQ(base64url("fo"), "Zm8");
+  EXPECT_EQ(base64("fo"), "Zm8=");
+  EXPECT_EQ(base64("f"), "Zg==");
+  EXPECT_EQ(base64("\xfb\xff"), "+/8=");
   for (const char* bad : {"Zm8=", "Zm9", "Z", "Zm 8", "Zm+8"}) {
     EXPECT_EQ(from_base64url(bad), std::nullopt) << bad;
   }
