@@ -32,6 +32,11 @@ void add_router(HttpConnectionManager& manager) {
   add_filter("envoy.filters.http.router", filters::router::v3::Router(), manager);
 }
 
+// WebSocket works with nothing configured.
+void allow_upgrades(HttpConnectionManager& manager) {
+  manager.add_upgrade_configs()->set_upgrade_type("websocket");
+}
+
 void add_manager(const HttpConnectionManager& manager, FilterChain& chain) {
   auto& filter = *chain.add_filters();
   filter.set_name("envoy.filters.network.http_connection_manager");
@@ -42,6 +47,7 @@ std::string outbound_listener(const Node& node) {
   HttpConnectionManager manager;
   manager.set_stat_prefix(std::string(kOutboundListener));
   set_duration(kStreamIdle, *manager.mutable_stream_idle_timeout());
+  allow_upgrades(manager);
   manager.mutable_route_config()->set_name(std::string(kOutboundListener));
   add_filter("envoy.filters.http.on_demand", filters::on_demand::v3::OnDemand(), manager);
   add_router(manager);
@@ -57,6 +63,7 @@ std::string inbound_listener(const NodePort& port, std::string_view name) {
   HttpConnectionManager manager;
   manager.set_stat_prefix(std::string(name));
   set_duration(kStreamIdle, *manager.mutable_stream_idle_timeout());
+  allow_upgrades(manager);
   auto& routes = *manager.mutable_route_config();
   routes.set_name(std::string(name));
   auto& host = *routes.add_virtual_hosts();

@@ -345,6 +345,11 @@ TEST(Build, ANodesOwnListenersAndClusters) {
   ASSERT_TRUE(outbound.filter_chains(0).filters(0).typed_config().UnpackTo(&manager));
   EXPECT_EQ(manager.http_filters(0).name(), "envoy.filters.http.on_demand");
   EXPECT_EQ(manager.route_config().virtual_hosts_size(), 0);
+  for (const auto& listener : {inbound, outbound}) {
+    ASSERT_TRUE(listener.filter_chains(0).filters(0).typed_config().UnpackTo(&manager));
+    ASSERT_EQ(manager.upgrade_configs_size(), 1);
+    EXPECT_EQ(manager.upgrade_configs(0).upgrade_type(), "websocket");
+  }
 
   // With other ports the node's own resources are others, and nobody else's.
   const std::string scope = scope_of(node, ResourceType::listener, "inbound|8080");

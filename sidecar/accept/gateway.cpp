@@ -44,6 +44,7 @@ Result<void> Gateway::listen(Network& network, const Address& at, bool reuse_por
 
 void Gateway::adopt(std::shared_ptr<const config::ListenerConfig> config) {
   if (config->tls != config_->tls) server_.set_tls(config->tls);
+  server_.set_upgrades(config->http.limits.upgrades);
   config_ = std::move(config);
 }
 

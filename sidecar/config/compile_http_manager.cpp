@@ -1,12 +1,15 @@
 // HttpConnectionManager: what a listener speaks, its HTTP filters, and where its routes come from.
 #include <algorithm>
+#include <set>
 
+#include "core/http/websocket.hpp"
 #include "envoy/config/core/v3/base.pb.h"
 #include "envoy/extensions/filters/http/on_demand/v3/on_demand.pb.h"
 #include "envoy/extensions/filters/http/router/v3/router.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 #include "sidecar/config/compile_parts.hpp"
 #include "sidecar/config/proto_values.hpp"
+#include "sidecar/routing/authority.hpp"
 
 namespace tulle::config {
 
@@ -133,6 +136,40 @@ void compile_http_filters(const HttpConnectionManager& manager, HttpManager& com
   if (!ended) place.field("http_filters").invalid("must end with the router");
 }
 
+void compile_upgrades(const HttpConnectionManager& manager, HttpOptions& http, const Place& place) {
+  std::set<std::string> seen;
+  for (int i = 0; i < manager.upgrade_configs_size(); ++i) {
+    const HttpConnectionManager::UpgradeConfig& entry = manager.upgrade_configs(i);
+    const Place at = place.field("upgrade_configs").at(static_cast<size_t>(i));
+    const std::string type = upgrade_type(entry.upgrade_type(), seen, at);
+    const bool enabled = !entry.has_enabled() || entry.enabled().value();
+    if (!enabled || type.empty()) continue;
+    if (type == kConnectType) {
+      http.connect = true;
+    } else {
+      http.upgrades.push_back(type);
+    }
+  }
+}
+
+// The codec passes on what the listener or any of its routes allows; each route decides for itself.
+void gather_upgrades(const routing::RouteTable* routes, HttpOptions& http) {
+  std::set<std::string> all(http.upgrades.begin(), http.upgrades.end());
+  if (routes != nullptr) {
+    for (const routing::VirtualHost& host : routes->virtual_hosts()) {
+      for (const routing::Route& route : host.routes) {
+        const auto* forward = std::get_if<routing::Forward>(&route.action);
+        if (forward == nullptr) continue;
+        for (const routing::UpgradeRule& rule : forward->upgrades) {
+          if (rule.allowed) all.insert(rule.protocol);
+        }
+      }
+    }
+  }
+  http.limits.upgrades =
+      std::make_shared<const std::vector<std::string>>(all.begin(), all.end());
+}
+
 std::shared_ptr<const routing::RouteTable> find_routes(CompileContext& context,
                                                        const HttpConnectionManager& manager,
                                                        const Place& place) {
@@ -157,6 +194,22 @@ std::shared_ptr<const routing::RouteTable> find_routes(CompileContext& context,
 
 }  // namespace
 
+std::string upgrade_type(const std::string& written, std::set<std::string>& seen,
+                         const Place& place) {
+  const std::string type = routing::lower_case(written);
+  const Place at = place.field("upgrade_type");
+  if (type.empty()) {
+    at.invalid("must not be empty");
+  } else if (!is_upgrade_protocol(type)) {
+    at.invalid("\"" + written + "\" is no protocol that can be switched to; HTTP/2 needs no upgrade");
+  } else if (!seen.insert(type).second) {
+    at.invalid("\"" + written + "\" is given twice");
+  } else {
+    return type;
+  }
+  return {};
+}
+
 HttpManager compile_http_manager(CompileContext& context, const google::protobuf::Any& any,
                                  const Place& place) {
   HttpManager compiled;
@@ -165,6 +218,8 @@ HttpManager compile_http_manager(CompileContext& context, const google::protobuf
   compiled.http = compile_http(manager, place);
   compile_http_filters(manager, compiled, place);
   compiled.routes = find_routes(context, manager, place);
+  compile_upgrades(manager, compiled.http, place);
+  gather_upgrades(compiled.routes.get(), compiled.http);
   compiled.stat_prefix = manager.stat_prefix();
   return compiled;
 }

@@ -81,8 +81,10 @@ PathMatch compile_path(const route::RouteMatch& match, const Place& place) {
     case route::RouteMatch::kSafeRegex:
       set_pattern(match.safe_regex(), path.text, place.field("safe_regex"));
       break;
+    case route::RouteMatch::kConnectMatcher: break;  // CONNECT has no path
     case route::RouteMatch::PATH_SPECIFIER_NOT_SET:
-      place.invalid("needs one of prefix, path, path_separated_prefix, safe_regex");
+      place.invalid(
+          "needs one of prefix, path, path_separated_prefix, safe_regex, connect_matcher");
       break;
     default: break;  // refused as unsupported
   }
@@ -237,6 +239,7 @@ routing::RouteMatch compile_route_match(const route::RouteMatch& match, const Pl
     const Place at = place.field("query_parameters").at(static_cast<size_t>(i));
     compiled.query.push_back(compile_parameter(match.query_parameters(i), at));
   }
+  compiled.connect_only = match.has_connect_matcher();
   compiled.grpc_only = match.has_grpc();
   if (match.has_runtime_fraction()) {
     const Place at = place.field("runtime_fraction").field("default_value");

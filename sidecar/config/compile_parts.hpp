@@ -6,7 +6,9 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sidecar/config/compile_context.hpp"
@@ -50,6 +52,12 @@ struct HttpManager {
   bool on_demand = false;
 };
 inline constexpr uint32_t kStreamsNotGiven = 0;  // not a value anybody can give
+// The protocol that an upgrade_type names, in lower case, kConnectType for CONNECT; empty: reported.
+// `seen` has those of the same list.
+inline constexpr std::string_view kConnectType = "connect";
+std::string upgrade_type(const std::string& written, std::set<std::string>& seen,
+                         const Place& place);
+
 // `any` must hold an HttpConnectionManager.
 HttpManager compile_http_manager(CompileContext& context, const google::protobuf::Any& any,
                                  const Place& place);

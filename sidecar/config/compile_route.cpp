@@ -17,6 +17,7 @@ namespace tulle::config {
 namespace {
 
 namespace route = envoy::config::route::v3;
+using routing::ConnectRule;
 using routing::DirectResponse;
 using routing::FieldChanges;
 using routing::Forward;
@@ -121,6 +122,41 @@ void compile_rewrites(const route::RouteAction& action, Forward& forward, const 
   forward.auto_host_rewrite = action.auto_host_rewrite().value();
 }
 
+void compile_upgrades(const route::RouteAction& action, Forward& forward, const Place& place) {
+  std::set<std::string> seen;
+  for (int i = 0; i < action.upgrade_configs_size(); ++i) {
+    const route::RouteAction::UpgradeConfig& entry = action.upgrade_configs(i);
+    const Place at = place.field("upgrade_configs").at(static_cast<size_t>(i));
+    const std::string type = upgrade_type(entry.upgrade_type(), seen, at);
+    const bool enabled = !entry.has_enabled() || entry.enabled().value();
+    if (type == kConnectType) {
+      forward.connect = !enabled                    ? ConnectRule::refused
+                        : entry.has_connect_config() ? ConnectRule::terminated
+                                                     : ConnectRule::forwarded;
+      continue;
+    }
+    if (entry.has_connect_config()) {
+      at.field("connect_config").invalid("goes with upgrade_type CONNECT only");
+    }
+    if (!type.empty()) forward.upgrades.push_back({type, enabled});
+  }
+}
+
+// A route for CONNECT has no path to rewrite, and a success of its own would open a tunnel to nobody.
+void check_connect_route(const Route& route, const Place& place) {
+  if (!route.match.connect_only) return;
+  if (const auto* forward = std::get_if<Forward>(&route.action)) {
+    if (forward->prefix_rewrite || forward->path_rewrite) {
+      place.field("route").invalid("rewrites a path, and connect_matcher is for requests without one");
+    }
+  } else if (const auto* direct = std::get_if<DirectResponse>(&route.action)) {
+    if (direct->status < 300) {
+      place.field("direct_response").field("status").invalid(
+          "must be 300 or more with connect_matcher: a success would open the tunnel");
+    }
+  }
+}
+
 Forward compile_forward(Scope& scope, const route::RouteAction& action,
                         const FieldChanges& changes, const Place& place) {
   Forward forward;
@@ -142,6 +178,7 @@ Forward compile_forward(Scope& scope, const route::RouteAction& action,
   if (action.has_idle_timeout()) {
     forward.idle_timeout = duration_of(action.idle_timeout(), place.field("idle_timeout"));
   }
+  compile_upgrades(action, forward, place);
   return forward;
 }
 
@@ -232,6 +269,7 @@ Route compile_route(Scope& scope, const route::Route& config, const Place& place
       break;
     default: break;  // refused as unsupported
   }
+  check_connect_route(compiled, place);
   return compiled;
 }
 

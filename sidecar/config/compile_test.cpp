@@ -177,13 +177,19 @@ TEST(Compile, RefusesFaultyHttpOptions) {
        kInManager + ".access_log: not supported yet\n"},
       {kManager + "/tracing", "{}", kInManager + ".tracing: not supported yet\n"},
       {kManager + "/server_name", "\"x\"", kInManager + ".server_name: not supported yet\n"},
-      {kManager + "/upgrade_configs", R"([{"upgrade_type": "websocket"}])",
-       kInManager + ".upgrade_configs: not supported yet\n"},
       {kManager + "/normalize_path", "false",
        kInManager + ".normalize_path: paths are always normalised here; leave it out\n"},
       {kManager + "/path_with_escaped_slashes_action", "\"UNESCAPE_AND_FORWARD\"",
        kInManager + ".path_with_escaped_slashes_action: only KEEP_UNCHANGED and REJECT_REQUEST "
                     "are supported\n"},
+      {kManager + "/upgrade_configs", R"([{"upgrade_type": "websocket", "filters": [{"name": "x"}]}])",
+       kInManager + ".upgrade_configs[0].filters: not supported yet\n"},
+      {kManager + "/upgrade_configs", R"([{}, {"upgrade_type": "h2c"}, {"upgrade_type": "tcp"},
+                                          {"upgrade_type": "TCP"}])",
+       kInManager + ".upgrade_configs[0].upgrade_type: must not be empty\n" + kInManager +
+           ".upgrade_configs[1].upgrade_type: \"h2c\" is no protocol that can be switched to; "
+           "HTTP/2 needs no upgrade\n" +
+           kInManager + ".upgrade_configs[3].upgrade_type: \"TCP\" is given twice\n"},
       {kManager + "/max_request_headers_kb", "0",
        kInManager + ".max_request_headers_kb: must be from 1 to 8192\n"},
       {kManager + "/stream_idle_timeout", "\"-1s\"",
@@ -197,6 +203,52 @@ TEST(Compile, RefusesFaultyHttpOptions) {
       {kManager + "/common_http_protocol_options", R"({"max_stream_duration": "1s"})",
        kInManager + ".common_http_protocol_options.max_stream_duration: not supported yet\n"},
   });
+}
+
+TEST(Compile, RefusesFaultyTunnels) {
+  expect_problems({
+      {kRoute + "/route/upgrade_configs",
+       R"([{"upgrade_type": "websocket", "connect_config": {}}])",
+       kInRoute + ".route.upgrade_configs[0].connect_config: goes with upgrade_type CONNECT only\n"},
+      {kRoute, R"({"match": {"connect_matcher": {}},
+                   "route": {"cluster": "orders", "prefix_rewrite": "/x"}})",
+       kInRoute +
+           ".route: rewrites a path, and connect_matcher is for requests without one\n"},
+      {kRoute, R"({"match": {"connect_matcher": {}}, "direct_response": {"status": 200}})",
+       kInRoute +
+           ".direct_response.status: must be 300 or more with connect_matcher: a success would "
+           "open the tunnel\n"},
+  });
+}
+
+TEST(Compile, ReadsUpgradesOfListenerAndRoute) {
+  nlohmann::json json = changed(
+      kManager + "/upgrade_configs",
+      R"([{"upgrade_type": "WebSocket"}, {"upgrade_type": "CONNECT"},
+          {"upgrade_type": "tcp", "enabled": false}])");
+  json[nlohmann::json::json_pointer(kRoute)] = nlohmann::json::parse(
+      R"({"match": {"connect_matcher": {}},
+          "route": {"cluster": "orders", "upgrade_configs": [
+            {"upgrade_type": "CONNECT", "connect_config": {}}, {"upgrade_type": "spdy/3.1"},
+            {"upgrade_type": "websocket", "enabled": false}]}})");
+  const auto snapshot = compiled(json);
+  ASSERT_NE(snapshot, nullptr);
+  const HttpOptions& http = snapshot->listeners[1]->http;
+  EXPECT_EQ(http.upgrades, std::vector<std::string>{"websocket"});
+  EXPECT_TRUE(http.connect);
+  ASSERT_NE(http.limits.upgrades, nullptr);
+  EXPECT_EQ(*http.limits.upgrades, (std::vector<std::string>{"spdy/3.1", "websocket"}));
+  const routing::Route* route = match(*snapshot, 1, "orders.default", "");
+  ASSERT_NE(route, nullptr);
+  EXPECT_EQ(match(*snapshot, 1, "orders.default", "/"), nullptr) << "for CONNECT only";
+  const auto& forward = std::get<routing::Forward>(route->action);
+  EXPECT_EQ(forward.connect, routing::ConnectRule::terminated);
+  ASSERT_EQ(forward.upgrades.size(), 2u);
+  EXPECT_TRUE(forward.upgrades[0].allowed);
+  EXPECT_FALSE(forward.upgrades[1].allowed);
+  const HttpOptions& quiet = snapshot->listeners[0]->http;
+  EXPECT_FALSE(quiet.connect);
+  EXPECT_TRUE(quiet.limits.upgrades->empty()) << "nothing is switched to unless it is said";
 }
 
 TEST(Compile, ReadsHttpOptions) {
@@ -247,7 +299,8 @@ TEST(Compile, RefusesFaultyRoutes) {
        kInRoute + ": needs one of route, redirect, direct_response\n"},
       {kRoute + "/match", "-", kInRoute + ".match: is missing\n"},
       {kRoute + "/match", "{}",
-       kInRoute + ".match: needs one of prefix, path, path_separated_prefix, safe_regex\n"},
+       kInRoute + ".match: needs one of prefix, path, path_separated_prefix, safe_regex, "
+                "connect_matcher\n"},
       {kRoute + "/match", R"({"prefix": "api"})",
        kInRoute + ".match.prefix: must begin with '/'\n"},
       {kRoute + "/match", R"({"path": "/a?b"})",
@@ -259,8 +312,6 @@ TEST(Compile, RefusesFaultyRoutes) {
            ".match.safe_regex.regex: not a valid RE2 expression: missing ): (\n"},
       {kRoute + "/match", R"({"safe_regex": {}})",
        kInRoute + ".match.safe_regex.regex: must not be empty\n"},
-      {kRoute + "/match", R"({"connect_matcher": {}})",
-       kInRoute + ".match.connect_matcher: not supported yet\n"},
       {kRoute + "/match/headers", R"([{"name": "x-a"}])",
        kInRoute + ".match.headers[0]: needs one of string_match, range_match, present_match\n"},
       {kRoute + "/match/headers", R"([{"name": "x-a", "string_match": {}}])",
@@ -589,7 +640,8 @@ TEST(Compile, ReportsAllFaultsAtOnce) {
   EXPECT_EQ(compile_json(json).problems,
             kInApplication + "lb_policy: only ROUND_ROBIN and LEAST_REQUEST are supported yet\n" +
                 kInOrders + "connect_timeout: must be more than 0s\n" + kInRoute +
-                ".match: needs one of prefix, path, path_separated_prefix, safe_regex\n" +
+                ".match: needs one of prefix, path, path_separated_prefix, safe_regex, "
+                "connect_matcher\n" +
                 kInRoute + ".route.cluster: cluster \"gone\" does not exist\n");
 }
 

@@ -41,6 +41,10 @@ struct HttpOptions {
   Codec codec = Codec::automatic;       // ALPN, else the connection preface
   PathRules paths;                      // what more is asked of paths than being canonical
   HttpLimits limits;                    // heads, streams, windows, head and idle timers
+  // What requests may switch to where the route does not say; limits.upgrades has what any route of
+  // the listener's own allows as well.
+  std::vector<std::string> upgrades;
+  bool connect = false;                 // CONNECT goes where a route for it leads
   Duration request_timeout{0};          // until the whole request has been received
   Duration stream_idle_timeout = 5min;  // a route's idle_timeout overrides it
 };

@@ -2,7 +2,7 @@
 
 namespace tulle::exchange {
 
-void Attempt::start(routing::Endpoint& endpoint, Instant now) {
+void Attempt::start(routing::Endpoint& endpoint, Instant now, bool opaque) {
   ASSERT(endpoint_ == nullptr);
   endpoint_ = &endpoint;
   started_ = now;
@@ -11,7 +11,7 @@ void Attempt::start(routing::Endpoint& endpoint, Instant now) {
   refusal_.reset();
   endpoint.attempt_started(unanswered_, now);
   ticket_.emplace(waiter_);
-  endpoint.pool().request(*ticket_);
+  (opaque ? endpoint.tunnels() : endpoint.pool()).request(*ticket_);
 }
 
 Attempt::Opening Attempt::opening() {

@@ -21,7 +21,8 @@ class Attempt {
   Attempt& operator=(const Attempt&) = delete;
 
   // Asks the endpoint's pool for a stream. The outcome may be there at once.
-  void start(routing::Endpoint& endpoint, Instant now);
+  // `opaque`: one for bytes without HTTP around them.
+  void start(routing::Endpoint& endpoint, Instant now, bool opaque);
   // The pool's answer, as data: still waiting, a stream (moved in here), or why not.
   enum class Opening : uint8_t { waiting, open, failed };
   Opening opening();

@@ -87,14 +87,14 @@ bool Exchange::admit() {
   if (request.method == Method::trace) {
     return refuse({Code::not_implemented, Origin::downstream, "TRACE is not forwarded"});
   }
-  if (request.method == Method::connect) {
-    return refuse({Code::not_implemented, Origin::downstream, "method CONNECT is not forwarded"});
-  }
+  if (asks_for_tunnel(request)) tunnel_ = Tunnel::asked;
   const config::HttpOptions& http = listener_.config->http;
   if (const char* problem = canonicalise(down_->amend_head(), http.paths)) {
     return refuse({Code::bad_request, Origin::downstream, problem});
   }
-  if (http.request_timeout > Duration{0}) request_deadline_ = started_ + http.request_timeout;
+  if (http.request_timeout > Duration{0} && tunnel_ == Tunnel::none) {
+    request_deadline_ = started_ + http.request_timeout;
+  }
   idle_limit_ = http.stream_idle_timeout;
   phase_ = listener_.config->on_demand ? Phase::locating : Phase::choosing;
   return true;
@@ -113,6 +113,7 @@ bool Exchange::locate() {
     phase_ = Phase::choosing;
     return true;
   }
+  if (down_->head()->method == Method::connect) return refuse_connect();  // nobody is asked about it
   if (waited) generation_ = &host_.repin(*generation_);
   const routing::DestinationName name(request.authority, request.scheme);
   destination_ = generation_->snapshot->find_destination(name.text());
@@ -151,13 +152,35 @@ bool Exchange::choose() {
       destination_ != nullptr ? *destination_->routes : *listener_.config->routes;
   route_ = routes.match(routing::RequestView::of(request), random);
   if (route_ == nullptr) {
+    if (request.method == Method::connect) return refuse_connect();
     return refuse({Code::no_route, Origin::local,
                    "no route for " + request.authority + request.path});
   }
   route_policies_ = host_.policies_of(routes, *route_);
   forward_ = std::get_if<routing::Forward>(&route_->action);
   if (forward_ == nullptr) return answer_directly(*route_);
+  if (tunnel_ != Tunnel::none && !check_tunnel()) return true;
   return forward(*forward_, forward_->pick(random));
+}
+
+bool Exchange::refuse_connect() {
+  return refuse({Code::denied, Origin::downstream,
+                 "CONNECT " + down_->head()->authority + " is not routed here"});
+}
+
+// False: refused.
+bool Exchange::check_tunnel() {
+  const Head& request = *down_->head();
+  const routing::ConnectRule rule = rule_for(request, listener_.config->http, *forward_);
+  opaque_ = rule == routing::ConnectRule::terminated;
+  if (rule != routing::ConnectRule::refused) return true;
+  if (request.method == Method::connect) {
+    refuse_connect();
+  } else {
+    refuse({Code::denied, Origin::downstream,
+            "an upgrade to " + request.protocol + " is not allowed here"});
+  }
+  return false;
 }
 
 bool Exchange::forward(const routing::Forward& forward, const routing::Target& target) {
@@ -213,7 +236,7 @@ bool Exchange::start() {
   ++request_.attempts;
   attempt_deadline_ = plan.deadline;
   attempt().drop();
-  attempt().start(*last_endpoint_, loop_.now());
+  attempt().start(*last_endpoint_, loop_.now(), opaque_);
   if (attempt_deadline_ != kNever) arm_timer();
   return true;
 }
@@ -246,7 +269,8 @@ void Exchange::send_request() {
   }
   routing::apply(target_->changes.request, head.fields);
   attempt().stream().send_head();
-  request_sent_ = head.ended;
+  // What comes behind the head of a tunnel is for its other end, which may not be there.
+  request_sent_ = head.ended || tunnel_ == Tunnel::asked;
 }
 
 // The attempt has failed and is made again: at once, or after a pause.

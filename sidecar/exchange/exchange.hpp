@@ -27,6 +27,7 @@
 #include "sidecar/exchange/exchange_host.hpp"
 #include "sidecar/exchange/replay.hpp"
 #include "sidecar/exchange/summary.hpp"
+#include "sidecar/exchange/tunnel.hpp"
 #include "sidecar/policies/chain.hpp"
 #include "sidecar/routing/cluster.hpp"
 
@@ -57,6 +58,9 @@ class Exchange final : public Task, public Pooled<Exchange> {
   bool relay();
   bool rest();
   bool reply();
+  bool refuse_connect();
+  bool check_tunnel();
+  void begin_tunnel(Stream& up, const Head& answer);
   bool finish();
 
   bool forward(const routing::Forward& forward, const routing::Target& target);
@@ -122,6 +126,8 @@ class Exchange final : public Task, public Pooled<Exchange> {
   bool asked_ = false;                         // policies have seen the request
   bool request_sent_ = false;                  // the whole request is with the upstream stream
   bool answered_by_mesh_ = false;
+  Tunnel tunnel_ = Tunnel::none;
+  bool opaque_ = false;                        // a CONNECT that ends at the endpoint
 };
 
 }  // namespace tulle::exchange

@@ -22,8 +22,10 @@ constexpr Duration kFailureLatency = 1s;
 // The attempt has failed. With nothing sent downstream it may be made again, or it becomes our
 // answer; otherwise the only honest end is to break the answer off, so that the client notices.
 bool Exchange::judge(const Error& failure) {
-  attempt().observe(std::max(kFailureLatency, Duration(loop_.now() - attempt().started())),
-                    loop_.now());
+  if (tunnel_ != Tunnel::open) {  // how long a tunnel stood is no latency
+    attempt().observe(std::max(kFailureLatency, Duration(loop_.now() - attempt().started())),
+                      loop_.now());
+  }
   Error error = as_upstream_error(failure);
   const policies::RetryPlan plan = tell_outcome(failure_outcome(attempt(), failure));
   if (plan.wanted) return retry(plan);
@@ -136,7 +138,7 @@ bool Exchange::check_time() {
 }
 
 bool Exchange::run_out_of_time(Error error) {
-  if (attempt().active()) {
+  if (attempt().active() && tunnel_ != Tunnel::open) {
     attempt().observe(loop_.now() - attempt().started(), loop_.now());
     if (error.origin != Origin::downstream) tell_outcome(failure_outcome(attempt(), error));
   }

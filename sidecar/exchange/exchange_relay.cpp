@@ -36,9 +36,17 @@ bool Exchange::relay() {
   if (up.failure() != nullptr && !up.arrived() && !down_->head_sent()) return judge(*up.failure());
   bool moved = pump_response(up);
   if (phase_ != Phase::relaying) return true;
-  if (up.failure() != nullptr && up.readable() == 0) return judge(*up.failure());
+  if (up.failure() != nullptr && up.readable() == 0) {
+    if (tunnel_ != Tunnel::open || !down_->finished()) return judge(*up.failure());
+    // It had said all it had to say, and does not listen any more: so ends half a tunnel.
+    request_sent_ = true;
+  }
   moved |= pump_request(up);
   if (moved) last_progress_ = loop_.now();
+  if (tunnel_ == Tunnel::open && request_sent_ && down_->finished()) {
+    phase_ = Phase::finishing;
+    return true;
+  }
   return false;  // both pumps have moved all they can; the streams wake us when there is more
 }
 
@@ -46,7 +54,7 @@ bool Exchange::pump_request(Stream& up) {
   if (request_sent_) return false;
   const bool moved = replay_.pump(*down_, up);
   if (!down_->ended() || !replay_.caught_up()) return moved;
-  forward_trailers(down_->trailers(), up.draft_trailers());
+  if (tunnel_ == Tunnel::none) forward_trailers(down_->trailers(), up.draft_trailers());
   up.finish();
   request_sent_ = true;
   return true;
@@ -67,11 +75,16 @@ bool Exchange::pump_response(Stream& up) {
     moved = true;
   }
   if (down_->finished()) {
+    if (tunnel_ == Tunnel::open) return moved;  // the other direction goes on
     phase_ = Phase::finishing;
     return true;
   }
   moved |= pump(up, *down_);
   if (!up.ended()) return moved;
+  if (tunnel_ == Tunnel::open) {
+    down_->finish();
+    return true;
+  }
   forward_trailers(up.trailers(), down_->draft_trailers());
   down_->finish();
   phase_ = Phase::finishing;
@@ -94,7 +107,22 @@ void Exchange::begin_response(Stream& up) {
   forward_response(*up.head(), head, {.via = host_.via(), .peer_is_mesh = from_mesh});
   routing::apply(target_->changes.response, head.fields);
   if (head.status >= 500 || head.fields.has(FieldId::grpc_status)) mark_exhausted(head);
+  if (tunnel_ != Tunnel::none) begin_tunnel(up, head);
   down_->send_head();
+}
+
+// What limits a request must not cut a tunnel: it lasts as long as something is said in it.
+void Exchange::begin_tunnel(Stream& up, const Head& answer) {
+  if (!opens_tunnel(*down_->head(), answer)) {
+    tunnel_ = Tunnel::none;
+    return up.finish();
+  }
+  tunnel_ = Tunnel::open;
+  request_sent_ = up.finished();
+  request_.deadline = request_deadline_ = kNever;
+  idle_limit_ = forward_->idle_timeout.value_or(kTunnelIdle);
+  last_progress_ = loop_.now();
+  arm_timer();
 }
 
 // A caller in the mesh hears that what this request called on was tried again already.

@@ -64,6 +64,7 @@ int grpc_status_of(const Head& answer) {
 }  // namespace
 
 Error as_upstream_error(const Error& error) {
+  if (error.origin == Origin::downstream) return error;  // the request could not be said
   switch (error.code) {
     case Code::closed:
     case Code::cancelled:

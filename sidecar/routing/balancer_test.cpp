@@ -10,7 +10,7 @@ namespace {
 // Endpoints that are never connected to.
 class NoPools final : public PoolSource {
  public:
-  std::unique_ptr<Pool> make_pool(const Endpoint&) override { UNREACHABLE(); }
+  std::unique_ptr<Pool> make_pool(const Endpoint&, bool) override { UNREACHABLE(); }
 };
 
 class BalancerTest : public testing::Test {

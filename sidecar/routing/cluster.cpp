@@ -36,10 +36,10 @@ Cluster::Cluster(Loop& loop, Network& network, policies::PolicyHost& host,
                  std::shared_ptr<Admission> admission)
     : loop_(loop), network_(network), host_(host), admission_(std::move(admission)) {}
 
-std::unique_ptr<Pool> Cluster::make_pool(const Endpoint& endpoint) {
+std::unique_ptr<Pool> Cluster::make_pool(const Endpoint& endpoint, bool opaque) {
   Pool::Options options;
   options.address = endpoint.address();
-  options.protocol = protocol_of(config_->protocol);
+  options.protocol = opaque ? Protocol::opaque : protocol_of(config_->protocol);
   options.limits = config_->http;
   options.tls = config_->tls;
   options.connect_timeout = config_->connect_timeout;
@@ -68,8 +68,9 @@ void Cluster::adopt(std::shared_ptr<const config::ClusterConfig> config) {
     if (found != known.end() && found->second != nullptr) {
       endpoint = std::move(found->second);
       endpoint->set_weight(wanted.weight);
-      Pool* pool = endpoint->pool_if_made();
-      if (pool != nullptr && former->tls != config->tls) pool->set_tls(config->tls);
+      for (Pool* pool : {endpoint->pool_if_made(), endpoint->tunnels_if_made()}) {
+        if (pool != nullptr && former->tls != config->tls) pool->set_tls(config->tls);
+      }
     } else {
       endpoint = std::make_unique<Endpoint>(pools(), wanted.address, wanted.weight,
                                             wanted.hostname);

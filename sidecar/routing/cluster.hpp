@@ -64,7 +64,7 @@ class Cluster final : private PoolSource, private policies::PolicyCluster {
 
  private:
   PoolSource& pools() { return *this; }
-  std::unique_ptr<Pool> make_pool(const Endpoint& endpoint) override;
+  std::unique_ptr<Pool> make_pool(const Endpoint& endpoint, bool opaque) override;
 
   // PolicyCluster
   const std::string& name() const override { return config_->name; }

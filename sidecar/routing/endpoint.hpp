@@ -42,7 +42,8 @@ class Endpoint;
 // Makes pools the way the cluster's present configuration says.
 class PoolSource {
  public:
-  virtual std::unique_ptr<Pool> make_pool(const Endpoint& endpoint) = 0;
+  // `opaque`: for tunnels without HTTP around them.
+  virtual std::unique_ptr<Pool> make_pool(const Endpoint& endpoint, bool opaque) = 0;
 
  protected:
   ~PoolSource() = default;
@@ -61,14 +62,24 @@ class Endpoint {
   uint32_t weight() const { return weight_; }
   void set_weight(uint32_t weight) { weight_ = weight; }
   Pool& pool() {
-    if (pool_ == nullptr) pool_ = source_.make_pool(*this);
+    if (pool_ == nullptr) pool_ = source_.make_pool(*this, false);
     return *pool_;
   }
   Pool* pool_if_made() { return pool_.get(); }
+  // Whose connections carry one tunnel each, and no HTTP.
+  Pool& tunnels() {
+    if (tunnels_ == nullptr) tunnels_ = source_.make_pool(*this, true);
+    return *tunnels_;
+  }
+  Pool* tunnels_if_made() { return tunnels_.get(); }
   void retire() {
     if (pool_ != nullptr) pool_->retire();
+    if (tunnels_ != nullptr) tunnels_->retire();
   }
-  bool unused() const { return outstanding_ == 0 && (pool_ == nullptr || pool_->idle()); }
+  bool unused() const {
+    return outstanding_ == 0 && (pool_ == nullptr || pool_->idle()) &&
+           (tunnels_ == nullptr || tunnels_->idle());
+  }
 
   void attempt_started(Unanswered& attempt, Instant now) {
     ++outstanding_;
@@ -102,6 +113,7 @@ class Endpoint {
   uint32_t weight_;
   std::string hostname_;
   std::unique_ptr<Pool> pool_;
+  std::unique_ptr<Pool> tunnels_;  // rare: made by the first CONNECT that ends here
   PeakEwma latency_;
   List<Unanswered, UnansweredTag> unanswered_;  // oldest first
   Instant answered_at_{};

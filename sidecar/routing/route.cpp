@@ -61,7 +61,7 @@ size_t PathMatch::matched_size(std::string_view path) const {
 }
 
 bool RouteMatch::matches(const RequestView& request, SplitPath split, uint64_t random) const {
-  if (!path.matches(split.path)) return false;
+  if (connect_only != request.path.empty() || !path.matches(split.path)) return false;
   for (const FieldMatch& field : fields) {
     if (!field.matches(request)) return false;
   }

@@ -42,6 +42,7 @@ struct RouteMatch {
   std::vector<QueryMatch> query;
   bool grpc_only = false;  // content-type application/grpc or application/grpc+...
   std::optional<Fraction> fraction;
+  bool connect_only = false;  // CONNECT, which has no path; all other routes are for everything else
 
   bool matches(const RequestView& request, SplitPath path, uint64_t random) const;
 };
@@ -72,6 +73,20 @@ struct Target {
   std::string host_rewrite;  // the new authority; empty: unchanged
 };
 
+// What a route says about upgrades to a protocol; it overrides what the listener says.
+struct UpgradeRule {
+  std::string protocol;  // lower case
+  bool allowed = true;
+};
+
+// What a route does with CONNECT.
+enum class ConnectRule : uint8_t {
+  unsaid,      // what the listener says: forwarded or refused
+  refused,
+  forwarded,   // as a CONNECT
+  terminated,  // the bytes go to the endpoint without HTTP around them
+};
+
 // Forward to a cluster, or to one of several by weight.
 struct Forward {
   std::vector<Target> targets;  // never empty
@@ -79,6 +94,8 @@ struct Forward {
   std::optional<Duration> idle_timeout;  // overrides the listener's; zero: none
   std::optional<std::string> prefix_rewrite;
   std::optional<std::string> path_rewrite;  // replaces the whole path, not the query
+  std::vector<UpgradeRule> upgrades;
+  ConnectRule connect = ConnectRule::unsaid;
   bool auto_host_rewrite = false;        // authority := the endpoint's hostname, when it has one
 
   const Target& pick(uint64_t random) const;

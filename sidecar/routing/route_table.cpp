@@ -41,8 +41,6 @@ RouteTable::RouteTable(std::string name, std::vector<VirtualHost> hosts, bool ig
 }
 
 const Route* RouteTable::match(const RequestView& request, uint64_t random) const {
-  // Plain CONNECT has no path; no route here is meant for it.
-  if (request.path.empty()) return nullptr;
   const HostIndex host = find_host(request.authority, request.scheme);
   if (host == kNone) return nullptr;
   const SplitPath path = split_path(request.path);

@@ -98,6 +98,20 @@ TEST(RouteTable, TakesTheFirstRouteThatMatches) {
   EXPECT_EQ(match_name(table, "x", ""), "-");  // plain CONNECT
 }
 
+TEST(RouteTable, OnlyARouteForConnectTakesConnect) {
+  Route tunnel = direct("tunnel", "");
+  tunnel.match.path = {};
+  tunnel.match.connect_only = true;
+  Route anything = direct("anything", "");
+  anything.match.path.text.kind = StringMatch::Kind::prefix;
+  std::vector<VirtualHost> hosts;
+  hosts.push_back(host("h", {"db:5432"}, {anything, tunnel}));
+  const RouteTable table("t", std::move(hosts), false);
+  EXPECT_EQ(match_name(table, "db:5432", ""), "tunnel");
+  EXPECT_EQ(match_name(table, "db:5432", "/"), "anything");
+  EXPECT_EQ(match_name(table, "db:5433", ""), "-");
+}
+
 TEST(RouteTable, NoHostIsNoRoute) {
   std::vector<VirtualHost> hosts;
   hosts.push_back(host("web", {"web"}));

@@ -139,6 +139,7 @@ std::shared_ptr<const config::Snapshot> Pairing::snapshot() const {
   listener->address = world_->sidecar_address();
   listener->direction = config::Direction::inbound;
   listener->routes = one_route();
+  listener->http.upgrades = {"websocket"};
   if (pair_.mtls) listener->tls = server_tls(kSidecarId, kClientId, pair_.downstream);
 
   auto cluster = std::make_shared<config::ClusterConfig>();

@@ -303,6 +303,79 @@ TEST_P(PairingTest, EarlyHints) {
   EXPECT_EQ(heard.body, "page");
 }
 
+Script websocket() {
+  Script script;
+  script.head.method_text = "GET";
+  script.head.scheme = "http";
+  script.head.authority = "chat.example";
+  script.head.path = "/chat";
+  script.head.protocol = "websocket";
+  script.head.fields.add("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+  script.head.fields.add("sec-websocket-version", "13");
+  script.announce_length = false;
+  return script;
+}
+
+// As an HTTP/1.1 server it then answers the key that it was sent.
+Head switched() {
+  Head head = response_head(101);
+  head.version = Version::http2;
+  return head;
+}
+
+TEST_P(PairingTest, ATunnelCarriesBytesBothWays) {
+  origin().head = switched();
+  origin().start = Script::Start::at_once;
+  origin().announce_length = false;
+  origin().body = pattern(700 * 1000);
+  Script script = websocket();
+  script.body = pattern(1024 * 1024);
+  const Heard& heard = pairing.ask(script);
+  ASSERT_TRUE(pairing.finish(heard));
+  ASSERT_TRUE(heard.ended) << (heard.failure ? heard.failure->detail : "");
+  EXPECT_EQ(heard.head->status, 101);
+  EXPECT_TRUE(heard.body == origin().body);
+  ASSERT_TRUE(pairing.run_until([&] { return at_origin().over; }));
+  EXPECT_TRUE(at_origin().body == script.body);
+  EXPECT_EQ(at_origin().head->protocol, "websocket");
+  EXPECT_EQ(at_origin().head->method_text, "GET");
+  EXPECT_EQ(at_origin().head->path, "/chat");
+  EXPECT_EQ(field(at_origin().head->fields, "sec-websocket-version"), "13");
+}
+
+TEST_P(PairingTest, ATunnelWhoseServerEndsFirst) {
+  origin().head = switched();
+  origin().start = Script::Start::at_once;
+  origin().announce_length = false;
+  origin().body = "all I have to say";
+  Script script = websocket();
+  script.start = Script::Start::body_after_end;
+  script.body = pattern(1024 * 1024);
+  const Heard& heard = pairing.ask(script);
+  ASSERT_TRUE(pairing.finish(heard));
+  ASSERT_TRUE(heard.ended) << (heard.failure ? heard.failure->detail : "");
+  EXPECT_EQ(heard.body, "all I have to say");
+  ASSERT_TRUE(pairing.run_until([&] { return at_origin().over; }));
+  EXPECT_TRUE(at_origin().ended) << (at_origin().failure ? at_origin().failure->detail : "");
+  EXPECT_TRUE(at_origin().body == script.body);
+}
+
+TEST_P(PairingTest, AnUpgradeThatIsDeclinedIsAnOrdinaryAnswer) {
+  for (const int status : {200, 426}) {
+    origin().head = response_head(status);
+    origin().start = Script::Start::at_once;
+    origin().body = "a page";
+    Script script = websocket();
+    script.body = "frames that came early";
+    const Heard& heard = pairing.ask(script);
+    ASSERT_TRUE(pairing.finish(heard));
+    ASSERT_TRUE(heard.head) << (heard.failure ? heard.failure->detail : "");
+    EXPECT_EQ(heard.head->status, status);
+    EXPECT_EQ(heard.body, "a page");
+    EXPECT_EQ(pairing.origin().heard.back().body, "");
+  }
+}
+
 TEST_P(PairingTest, ManyAtOnce) {
   origin().body = pattern(20000);
   std::vector<const Heard*> all;

@@ -62,7 +62,9 @@ void Talk::run() {
   say();
   if (stream_ == nullptr) return;
   if (!script_.read && stream_->arrived()) heard_.ended = true;
-  const bool own_over = server_ ? stream_->departed() : stream_->finished() || heard_.ended;
+  const bool tunnel = heard_.head && heard_.head->status == 101;
+  const bool own_over =
+      server_ ? stream_->departed() : stream_->finished() || (heard_.ended && !tunnel);
   const bool early = script_.finish_early && stream_->finished();
   if ((own_over && heard_.ended) || early) let_go();
 }
@@ -96,6 +98,7 @@ void Talk::hear() {
 }
 
 bool Talk::may_say_body() const {
+  if (script_.start == Script::Start::body_after_end) return heard_.ended;
   if (script_.start != Script::Start::after_continue) return true;
   return std::find(heard_.interims.begin(), heard_.interims.end(), 100) != heard_.interims.end();
 }

@@ -27,6 +27,7 @@ struct Script {
     at_once,
     after_end,                    // service: when the whole request has arrived
     after_continue,               // client: the body waits for 100
+    body_after_end,               // client of a tunnel: the body waits for the other side's end
   } start = Start::at_once;
   std::optional<size_t> reset_after;  // drops the stream when so much of the body has been sent
   bool finish_early = false;      // lets go as soon as the own message is finished
