@@ -447,6 +447,7 @@ TEST(Http1Client, AnnouncedTrailersTravelInChunksThoughTheLengthIsKnown) {
   head.ended = false;
   head.content_length = 5;
   head.fields.add("trailer", "x-sum");
+  head.version = Version::http2;
   EXPECT_EQ(client.send(),
             "POST / HTTP/1.1\r\nhost: a.example\r\ntrailer: x-sum\r\ntransfer-encoding: chunked\r\n\r\n");
   client.stream->send(Bytes("hello"));

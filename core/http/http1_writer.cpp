@@ -222,7 +222,10 @@ void put_request_connection(const Head& head, Persistence persistence, Text& tex
 
 }  // namespace
 
-bool announces_trailers(const Head& head) { return head.fields.has(FieldId::trailer); }
+bool announces_trailers(const Head& head) {
+  // Only there can a message have both a length and trailers.
+  return head.version == Version::http2 && head.fields.has(FieldId::trailer);
+}
 
 bool write_request_head(const Head& head, BodyForm body, Persistence persistence, Bytes& wire) {
   // An upgrade that came as extended CONNECT is a GET here (RFC 8441 and RFC 6455).
