@@ -1,6 +1,5 @@
 #include "core/net/tls_stream.hpp"
 
-#include <openssl/err.h>
 #include <openssl/ssl.h>
 
 #include <algorithm>
@@ -233,7 +232,7 @@ void TlsStream::pull() {
     return wire_.discard();
   PlaintextLease plain;
   size_t filled = 0;
-  ERR_clear_error();
+  drop_tls_failures();
   while (wanted_ && has_undelivered()) {
     size_t got = 0;
     const int outcome = SSL_read_ex(session_.get(), plain.data() + filled, kRecord, &got);
@@ -249,7 +248,7 @@ void TlsStream::pull() {
     filled = 0;
     if (outcome != 1)
       break;
-    ERR_clear_error();
+    drop_tls_failures();
   }
   hand_over(ByteView(plain.data(), filled));
   tell_end();
@@ -385,7 +384,7 @@ void TlsStream::flush() {
 
 // Turns everything queued into records, and ends the output when that was asked for.
 void TlsStream::seal() {
-  ERR_clear_error();
+  drop_tls_failures();
   while (!plain_.empty()) {
     const ByteView record = next_record(plain_);
     size_t taken = 0;
@@ -398,7 +397,7 @@ void TlsStream::seal() {
     return;
   output_ = Output::over;
   SSL_shutdown(session_.get());
-  ERR_clear_error();
+  drop_tls_failures();
 }
 
 void TlsStream::hand_on_records() {

@@ -130,6 +130,10 @@ std::string take_tls_failure(const std::string& fallback) {
   return words;
 }
 
+void drop_tls_failures() {
+  if (ERR_peek_error() != 0) ERR_clear_error();
+}
+
 std::string take_openssl_reason(const std::string& fallback) {
   const unsigned long code = ERR_peek_last_error();
   const char* text = code != 0 ? ERR_reason_error_string(code) : nullptr;
