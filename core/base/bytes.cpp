@@ -1,9 +1,13 @@
 #include "core/base/bytes.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <utility>
+
+#include "core/base/input_block.hpp"
 
 // A pooled chunk is not free memory to the sanitizer; poisoning finds uses after the last release.
 #if defined(__SANITIZE_ADDRESS__)
@@ -36,6 +40,7 @@ struct Chunk {
   uint32_t refs;
   uint32_t capacity;
   uint32_t used;  // everything before this offset has been handed to some slice
+  uint32_t share_from;  // not 0: an InputBlock reads into it; counted as in use while shared
 
   char* data() { return reinterpret_cast<char*>(this + 1); }
 };
@@ -45,39 +50,85 @@ namespace {
 constexpr size_t kSmallPayload = kSmallChunk - sizeof(Chunk);
 constexpr size_t kLargePayload = kLargeChunk - sizeof(Chunk);
 
+// Free chunks are kept by capacity. The larger two are those of input blocks.
+constexpr std::array<size_t, 4> kCapacities = {kSmallPayload, kLargePayload, 32 * 1024, 64 * 1024};
+
+// Below this nobody looks whether a piece could be shared.
+constexpr size_t kLeastShared = 4 * 1024;
+
 // Last in, first out: the chunk that was just let go is still in the cache.
 class ChunkPool {
  public:
   Chunk* take(size_t payload) {
-    Chunk*& list = payload <= kSmallPayload ? small_ : large_;
-    if (payload <= kLargePayload && list != nullptr) {
-      Chunk* chunk = std::exchange(list, list->next_free);
-      stats_.bytes_pooled -= chunk->capacity;
-      return begin_use(chunk);
+    for (size_t i = 0; i < kCapacities.size(); ++i) {
+      if (payload <= kCapacities[i]) return begin_use(take_free(i, kCapacities[i]));
     }
-    if (payload <= kSmallPayload) return begin_use(allocate(kSmallPayload));
-    return begin_use(allocate(std::max(payload, kLargePayload)));
+    return begin_use(allocate(payload));
+  }
+
+  // For an input block: not in use until somebody shares it.
+  Chunk* lend(size_t size, uint32_t share_from) {
+    const size_t i = index_of(size);
+    Chunk* chunk = i < kCapacities.size() ? take_free(i, size) : allocate(size);
+    ASAN_UNPOISON_MEMORY_REGION(chunk->data(), chunk->capacity);
+    chunk->refs = 1;
+    chunk->used = chunk->capacity;  // nobody appends behind what was read
+    chunk->share_from = share_from;
+    const auto place = std::find(lent_.begin(), lent_.end(), nullptr);
+    ASSERT(place != lent_.end());
+    *place = chunk;
+    return chunk;
+  }
+
+  // The input block goes on elsewhere, or is gone.
+  void end_loan(Chunk* chunk) {
+    *std::find(lent_.begin(), lent_.end(), chunk) = nullptr;
+    chunk->share_from = 0;
+    if (--chunk->refs > 0) return;
+    count(chunk);
+    give_back(chunk);
+  }
+
+  // The lent chunk that holds the piece and is to be shared for it; null: none.
+  Chunk* lent_around(ByteView piece) {
+    for (Chunk* chunk : lent_) {
+      if (chunk == nullptr || piece.size() < chunk->share_from) continue;
+      const char* begin = chunk->data();
+      if (std::less_equal<>()(begin, piece.data()) &&
+          std::less<>()(piece.data(), begin + chunk->capacity)) {
+        return chunk;
+      }
+    }
+    return nullptr;
+  }
+
+  void share(Chunk* chunk) {
+    if (++chunk->refs == 2) count(chunk);
+  }
+  void unshare(Chunk* chunk) {  // only the input block still has it
+    --stats_.chunks_in_use;
+    stats_.bytes_in_use -= chunk->capacity;
   }
 
   void give_back(Chunk* chunk) {
     --stats_.chunks_in_use;
     stats_.bytes_in_use -= chunk->capacity;
-    const bool odd = chunk->capacity != kSmallPayload && chunk->capacity != kLargePayload;
+    const size_t i = index_of(chunk->capacity);
+    const bool odd = i == kCapacities.size();
     if (odd || stats_.bytes_pooled + chunk->capacity > kPoolLimit || orphaned_) {
       std::free(chunk);
       if (orphaned_ && stats_.chunks_in_use == 0) delete this;
       return;
     }
-    Chunk*& list = chunk->capacity == kSmallPayload ? small_ : large_;
-    chunk->next_free = std::exchange(list, chunk);
+    chunk->next_free = std::exchange(free_[i], chunk);
     ASAN_POISON_MEMORY_REGION(chunk->data(), chunk->capacity);
     stats_.bytes_pooled += chunk->capacity;
   }
 
   void trim(size_t keep) {
-    for (Chunk** list : {&large_, &small_}) {
-      while (*list != nullptr && stats_.bytes_pooled > keep) {
-        Chunk* chunk = std::exchange(*list, (*list)->next_free);
+    for (size_t i = free_.size(); i-- > 0;) {
+      while (free_[i] != nullptr && stats_.bytes_pooled > keep) {
+        Chunk* chunk = std::exchange(free_[i], free_[i]->next_free);
         stats_.bytes_pooled -= chunk->capacity;
         std::free(chunk);
       }
@@ -94,6 +145,18 @@ class ChunkPool {
   const ChunkPoolStats& stats() const { return stats_; }
 
  private:
+  static size_t index_of(size_t capacity) {
+    const auto found = std::find(kCapacities.begin(), kCapacities.end(), capacity);
+    return static_cast<size_t>(found - kCapacities.begin());
+  }
+
+  Chunk* take_free(size_t i, size_t capacity) {
+    if (free_[i] == nullptr) return allocate(capacity);
+    Chunk* chunk = std::exchange(free_[i], free_[i]->next_free);
+    stats_.bytes_pooled -= chunk->capacity;
+    return chunk;
+  }
+
   Chunk* allocate(size_t payload) {
     ASSERT(payload <= UINT32_MAX);
     auto* chunk = static_cast<Chunk*>(std::malloc(sizeof(Chunk) + payload));
@@ -103,18 +166,22 @@ class ChunkPool {
     return chunk;
   }
 
-  Chunk* begin_use(Chunk* chunk) {
-    ASAN_UNPOISON_MEMORY_REGION(chunk->data(), chunk->capacity);
-    chunk->next_free = nullptr;
-    chunk->refs = 1;
-    chunk->used = 0;
+  void count(Chunk* chunk) {
     ++stats_.chunks_in_use;
     stats_.bytes_in_use += chunk->capacity;
+  }
+
+  Chunk* begin_use(Chunk* chunk) {
+    ASAN_UNPOISON_MEMORY_REGION(chunk->data(), chunk->capacity);
+    chunk->refs = 1;
+    chunk->used = 0;
+    chunk->share_from = 0;
+    count(chunk);
     return chunk;
   }
 
-  Chunk* small_ = nullptr;
-  Chunk* large_ = nullptr;
+  std::array<Chunk*, kCapacities.size()> free_{};  // by capacity
+  std::array<Chunk*, 4> lent_{};
   bool orphaned_ = false;
   ChunkPoolStats stats_;
 };
@@ -130,7 +197,8 @@ ChunkPool& pool() {
 }
 
 void release(Chunk* chunk) {
-  if (--chunk->refs == 0) chunk->pool->give_back(chunk);
+  if (--chunk->refs == 0) return chunk->pool->give_back(chunk);
+  if (chunk->refs == 1 && chunk->share_from != 0) chunk->pool->unshare(chunk);
 }
 
 }  // namespace
@@ -213,7 +281,17 @@ Bytes::Slice& Bytes::push_chunk(size_t wanted) {
   return at(count_ - 1);
 }
 
+// Copies, except large pieces of an InputBlock.
 void Bytes::append(ByteView copy) {
+  Chunk* const lent = copy.size() >= kLeastShared ? pool().lent_around(copy) : nullptr;
+  if (lent != nullptr) {
+    if (count_ != 0 && at(count_ - 1).length == 0) pop_back();  // an unused reservation
+    pool().share(lent);
+    push({lent, static_cast<uint32_t>(copy.data() - lent->data()),
+          static_cast<uint32_t>(copy.size())});
+    size_ += copy.size();
+    return;
+  }
   while (!copy.empty()) {
     Slice* tail = open_tail();
     if (tail == nullptr || tail->chunk->used == tail->chunk->capacity) {
@@ -344,6 +422,24 @@ std::string Bytes::to_string() const {
   out.reserve(size_);
   for (uint32_t i = 0; i < count_; ++i) out += slice(i);
   return out;
+}
+
+// ---- InputBlock ----------------------------------------------------------------------------
+
+InputBlock::InputBlock(size_t size, size_t share_from)
+    : size_(size), share_from_(static_cast<uint32_t>(std::max(share_from, kLeastShared))) {
+  pool();  // so that the thread's pool outlives a block that is thread-local as well
+}
+
+InputBlock::~InputBlock() {
+  if (chunk_ != nullptr) chunk_->pool->end_loan(chunk_);
+}
+
+char* InputBlock::begin() {
+  if (chunk_ != nullptr && chunk_->refs == 1) return chunk_->data();
+  if (chunk_ != nullptr) chunk_->pool->end_loan(chunk_);
+  chunk_ = pool().lend(size_, share_from_);
+  return chunk_->data();
 }
 
 }  // namespace tulle

@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include "core/base/input_block.hpp"
 #include "core/net/listen_socket.hpp"
 #include "core/net/uv_cell.hpp"
 
@@ -13,8 +14,12 @@ namespace tulle {
 namespace {
 
 // One per thread and so one per loop; allocating it per read costs half as much again as the read.
-constexpr size_t kReadBuffer = 64 * 1024;
-thread_local char read_buffer[kReadBuffer];
+// Half full it is shared with those who keep what came.
+InputBlock& read_block() {
+  constexpr size_t kSize = 64 * 1024;
+  static thread_local InputBlock block(kSize, kSize / 2);
+  return block;
+}
 
 // libuv would read 2 MiB from one ready socket before it looks at the next.
 constexpr uint32_t kReadPerPoll = 256 * 1024;
@@ -151,7 +156,12 @@ void TcpCell::on_alloc(uv_handle_t* handle, size_t, uv_buf_t* buffer) {
     cell.read_in_poll_ = 0;
   }
   const bool stop = cell.read_in_poll_ >= kReadPerPoll || !cell.may_read();
-  *buffer = uv_buf_init(stop ? nullptr : read_buffer, stop ? 0 : kReadBuffer);
+  if (stop) {
+    *buffer = uv_buf_init(nullptr, 0);
+  } else {
+    InputBlock& block = read_block();
+    *buffer = uv_buf_init(block.begin(), static_cast<unsigned>(block.size()));
+  }
 }
 
 void TcpCell::on_read(uv_stream_t* stream, ssize_t count, const uv_buf_t* buffer) {

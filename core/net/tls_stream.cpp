@@ -3,7 +3,9 @@
 #include <openssl/ssl.h>
 
 #include <algorithm>
+#include <utility>
 
+#include "core/base/input_block.hpp"
 #include "core/net/tls_words.hpp"
 
 namespace tulle {
@@ -16,32 +18,33 @@ constexpr size_t kHandshakeHold = 64 * 1024;      // more than a whole flight wi
 constexpr uint8_t kMaxDatalessRecords = 32;
 constexpr Duration kAlertLinger = 1s;
 
-// Plaintext on its way to the reader. Two records, so that small ones are handed over together
-// and a large one is handed over while it is still in the cache.
-thread_local char thread_plaintext[2 * kRecord];
-thread_local bool thread_plaintext_taken = false;
 thread_local char thread_gather[kRecord];
 
-// TLS inside TLS decrypts while its own input lies in the thread's buffer; it gets another one.
+// Plaintext on its way to the reader. Two records, so that small ones are handed over together and a
+// large one is handed over while it is still in the cache. Whoever keeps most of a record keeps it
+// where it lies.
+InputBlock& plaintext_of_thread() {
+  static thread_local InputBlock block(2 * kRecord, kRecord / 2);
+  return block;
+}
+thread_local bool thread_plaintext_taken = false;
+
+// TLS inside TLS decrypts while its own input lies in the thread's block; it gets another one.
 class PlaintextLease {
  public:
-  PlaintextLease() : owns_thread_buffer_(!thread_plaintext_taken) {
-    if (owns_thread_buffer_) {
-      thread_plaintext_taken = true;
-    } else {
-      other_ = std::make_unique<char[]>(2 * kRecord);
-    }
+  PlaintextLease() : owns_thread_block_(!std::exchange(thread_plaintext_taken, true)) {
+    if (!owns_thread_block_) other_ = std::make_unique<char[]>(2 * kRecord);
   }
   ~PlaintextLease() {
-    if (owns_thread_buffer_)
-      thread_plaintext_taken = false;
+    if (owns_thread_block_) thread_plaintext_taken = false;
   }
   PlaintextLease(const PlaintextLease&) = delete;
   PlaintextLease& operator=(const PlaintextLease&) = delete;
-  char* data() { return owns_thread_buffer_ ? thread_plaintext : other_.get(); }
+  // Where to decrypt to; ask again after handing over what was there.
+  char* begin() { return owns_thread_block_ ? plaintext_of_thread().begin() : other_.get(); }
 
  private:
-  const bool owns_thread_buffer_;
+  const bool owns_thread_block_;
   std::unique_ptr<char[]> other_;
 };
 
@@ -230,12 +233,13 @@ void TlsStream::hand_over(ByteView plain) {
 void TlsStream::pull() {
   if (end_known_)
     return wire_.discard();
-  PlaintextLease plain;
+  PlaintextLease lease;
+  char* plain = lease.begin();
   size_t filled = 0;
   drop_tls_failures();
   while (wanted_ && has_undelivered()) {
     size_t got = 0;
-    const int outcome = SSL_read_ex(session_.get(), plain.data() + filled, kRecord, &got);
+    const int outcome = SSL_read_ex(session_.get(), plain + filled, kRecord, &got);
     if (outcome == 1) {
       dataless_records_ = 0;
       filled += got;
@@ -244,13 +248,14 @@ void TlsStream::pull() {
     } else if (reading_goes_on(outcome)) {
       continue;
     }
-    hand_over(ByteView(plain.data(), filled));
+    hand_over(ByteView(plain, filled));
     filled = 0;
     if (outcome != 1)
       break;
+    plain = lease.begin();
     drop_tls_failures();
   }
-  hand_over(ByteView(plain.data(), filled));
+  hand_over(ByteView(plain, filled));
   tell_end();
   if (!wire_.out.empty())
     flush_later();
