@@ -32,9 +32,10 @@ class ChunkPool;
 
 }  // namespace
 
-// A counted block. The payload follows the header. Counts are plain integers: a chunk and all who
-// refer to it live on one thread.
-struct Chunk {
+// A counted block. The payload follows the header, at the beginning of a cache line: the kernel and
+// the C library copy there at their best. Counts are plain integers: a chunk and all who refer to it
+// live on one thread.
+struct alignas(64) Chunk {
   ChunkPool* pool;
   Chunk* next_free;
   uint32_t refs;
@@ -159,7 +160,9 @@ class ChunkPool {
 
   Chunk* allocate(size_t payload) {
     ASSERT(payload <= UINT32_MAX);
-    auto* chunk = static_cast<Chunk*>(std::malloc(sizeof(Chunk) + payload));
+    const size_t lines = (payload + alignof(Chunk) - 1) / alignof(Chunk);
+    auto* chunk = static_cast<Chunk*>(
+        std::aligned_alloc(alignof(Chunk), sizeof(Chunk) + lines * alignof(Chunk)));
     ASSERT(chunk != nullptr);
     chunk->pool = this;
     chunk->capacity = static_cast<uint32_t>(payload);
