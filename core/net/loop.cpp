@@ -132,9 +132,15 @@ void Loop::turn() {
   reads_ = 0;
   bytes_read_ = 0;
   handshake_steps_ = 0;
+  const bool mail = has_mail_.load(std::memory_order_acquire);
+  // So it is before nearly every wait: the turn after the last one has left nothing to do.
+  if (idle() && !mail && now_ < std::min(timers_->next_deadline(), trim_at_)) {
+    in_turn_ = false;
+    return update_timer();
+  }
   const uint64_t before = counters_.runs + counters_.flushes;
   work_.splice_back(deferred_);
-  if (has_mail_.load(std::memory_order_acquire)) deliver_mail();
+  if (mail) deliver_mail();
   timers_->advance(now_);
   run_rounds();
   for (int pass = 0; pass < kWritePasses && !write_.empty(); ++pass) flush_all(write_);
@@ -204,6 +210,7 @@ void Loop::spinning(Task& task) {
 // One pass: what a flush makes dirty again waits for the next pass. Flushers that die meanwhile
 // leave the local list by themselves.
 void Loop::flush_all(List<Flusher, FlushTag>& dirty) {
+  if (dirty.empty()) return;
   List<Flusher, FlushTag> pass;
   pass.splice_back(dirty);
   while (Flusher* flusher = pass.pop_front()) {
