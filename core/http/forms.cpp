@@ -36,6 +36,20 @@ void copy(const Fields::Field& field, Fields& to) {
   }
 }
 
+// Those that `goes_on` names. Nearly always that is all of them, and then they are copied as one.
+template <class GoesOn>
+void copy_fields(const Fields& from, Fields& to, GoesOn goes_on) {
+  bool all = to.empty();
+  for (size_t i = 0; all && i < from.size(); ++i) all = goes_on(from[i]);
+  if (all) {
+    to = from;
+    return;
+  }
+  for (const Fields::Field field : from) {
+    if (goes_on(field)) copy(field, to);
+  }
+}
+
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
 // TE may hold codings, which are this hop's business, and "trailers", which goes on.
@@ -137,16 +151,14 @@ void forward_request(const Head& from, Head& to, const ForwardingContext& contex
 
   const bool append_client = !context.client_ip.empty();
   bool trailers = false;
-  for (const Fields::Field field : from.fields) {
-    if (field.id == FieldId::te) {
-      trailers = trailers || accepts_trailers(field.value);
-      continue;
+  copy_fields(from.fields, to.fields, [&](const Fields::Field& field) {
+    switch (field.id) {
+      case FieldId::te: trailers = trailers || accepts_trailers(field.value); return false;
+      case FieldId::x_forwarded_for: return !append_client;
+      case FieldId::proxy_authorization: return false;  // meant for us, the proxy it named
+      default: return !stripped(field.name, context.peer_is_mesh);
     }
-    if (field.id == FieldId::x_forwarded_for && append_client) continue;
-    if (field.id == FieldId::proxy_authorization) continue;  // meant for us, the proxy it named
-    if (stripped(field.name, context.peer_is_mesh)) continue;
-    copy(field, to.fields);
-  }
+  });
   if (trailers) to.fields.add(FieldId::te, "trailers");
   append_via(from.version, context.via, to.fields);
   if (!append_client) return;
@@ -161,17 +173,16 @@ void forward_response(const Head& from, Head& to, const ForwardingContext& conte
   copy_framing(from, to);
   // From a hop in the mesh `tulle-*` stays: it is how it says why it answered. An application that
   // passes on what it was answered itself must not seem to speak for its sidecar.
-  for (const Fields::Field field : from.fields) {
-    if (!stripped(field.name, context.peer_is_mesh)) copy(field, to.fields);
-  }
+  copy_fields(from.fields, to.fields, [&](const Fields::Field& field) {
+    return !stripped(field.name, context.peer_is_mesh);
+  });
   append_via(from.version, context.via, to.fields);
 }
 
 void forward_trailers(const Fields& from, Fields& to) {
-  for (const Fields::Field field : from) {
-    if (forbidden_in_trailers(field.id) || stripped(field.name, false)) continue;
-    copy(field, to);
-  }
+  copy_fields(from, to, [](const Fields::Field& field) {
+    return !forbidden_in_trailers(field.id) && !stripped(field.name, false);
+  });
 }
 
 }  // namespace tulle
