@@ -295,6 +295,8 @@ void Stream::release() {
   if (!nothing_due) cancel(Code::cancelled);
   released_ = true;
   inbound_.clear();
+  // A client's codec that is done with it has nothing left to do, and no handler is parked there.
+  if (codec_closed_ && !server_) return recycle();
   if (dirty_ != nullptr) return mark_dirty();
   // The codec is gone, and with it the handler, if one was parked here.
   recycle();
