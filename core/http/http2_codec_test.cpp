@@ -504,6 +504,25 @@ TEST(Http2Wire, AnEmptyFinishedAnswerIsOneFrame) {
   EXPECT_EQ(sent[0].flags, h2::kEndHeaders | h2::kEndStream);
 }
 
+// gRPC's calls without a message: an implementation waits for the frame that says so.
+TEST(Http2Wire, TheEndOfARequestThatCameByItselfGoesByItself) {
+  Http2Pair pair;
+  StreamRef warm = pair.request("GET", "/");
+  pair.pump();
+  Http2Pair::respond(*pair.take(), 200);
+  pair.pump();
+  StreamRef up = pair.request("POST", "/", true);
+  up->finish();
+  pair.step();
+  const auto sent = h2::frames(pair.last_to_server);
+  ASSERT_EQ(sent.size(), 2u);
+  EXPECT_EQ(sent[0].type, h2::kHeaders);
+  EXPECT_EQ(sent[0].flags, h2::kEndHeaders);
+  EXPECT_EQ(sent[1].type, h2::kData);
+  EXPECT_EQ(sent[1].flags, h2::kEndStream);
+  EXPECT_EQ(sent[1].payload, "");
+}
+
 TEST(Http2Wire, RepeatedHeadsAreIndexed) {
   Http2Pair pair;
   std::vector<StreamRef> kept;

@@ -219,13 +219,13 @@ void Http2Codec::submit_interims(Http2Stream& s) {
 void Http2Codec::submit_head(Http2Stream& s) {
   Stream& stream = *s.stream;
   const Head& head = *stream.departing_head();
-  const bool nothing_follows = stream.departing_end() && stream.departing_trailers().empty();
-  const bool whole = head.ended || nothing_follows;
-  if (server()) {
-    submit_response(s, head, whole);
-  } else {
-    submit_request(s, head, whole);
+  if (!server()) {
+    // The end of a request that came by itself goes by itself: gRPC has calls without a message end
+    // in an empty DATA frame, and grpc-go waits for it for ever.
+    return submit_request(s, head, head.ended);
   }
+  const bool nothing_follows = stream.departing_end() && stream.departing_trailers().empty();
+  submit_response(s, head, head.ended || nothing_follows);
 }
 
 void Http2Codec::submit_request(Http2Stream& s, const Head& head, bool whole) {
