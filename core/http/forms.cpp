@@ -179,9 +179,9 @@ void forward_response(const Head& from, Head& to, const ForwardingContext& conte
   append_via(from.version, context.via, to.fields);
 }
 
-void forward_trailers(const Fields& from, Fields& to) {
-  copy_fields(from, to, [](const Fields::Field& field) {
-    return !forbidden_in_trailers(field.id) && !stripped(field.name, false);
+void forward_trailers(const Fields& from, Fields& to, bool peer_is_mesh) {
+  copy_fields(from, to, [peer_is_mesh](const Fields::Field& field) {
+    return !forbidden_in_trailers(field.id) && !stripped(field.name, peer_is_mesh);
   });
 }
 

@@ -22,6 +22,7 @@ struct ForwardingContext {
 // Copies `from` into `to` (which is clear) as the next hop should see it.
 void forward_request(const Head& from, Head& to, const ForwardingContext& context);
 void forward_response(const Head& from, Head& to, const ForwardingContext& context);
-void forward_trailers(const Fields& from, Fields& to);
+// `peer_is_mesh`: a hop in the mesh says in the trailers why a gRPC call has ended.
+void forward_trailers(const Fields& from, Fields& to, bool peer_is_mesh = false);
 
 }  // namespace tulle

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "core/http/grpc_timeout.hpp"
+
 namespace tulle {
 
 namespace {
@@ -10,7 +12,7 @@ CallRequest as_http(GrpcRequest request) {
   CallRequest http;
   http.head = grpc_request_head(request.scheme, request.authority, request.path);
   if (request.timeout > Duration{}) {
-    http.head.fields.add("grpc-timeout", grpc_timeout(request.timeout));
+    http.head.fields.add(FieldId::grpc_timeout, grpc_timeout(request.timeout));
   }
   http.body = grpc_prefix(request.message.size()) + request.message;
   http.timeout = request.timeout;

@@ -91,9 +91,11 @@ std::optional<GrpcStatus> status_in(const Fields& fields) {
   return status;
 }
 
-bool is_grpc(const Head& head) {
-  const auto type = head.fields.get(FieldId::content_type);
-  return type && type->starts_with("application/grpc");
+bool is_grpc(const Fields& fields) {
+  constexpr std::string_view kType = "application/grpc";
+  const auto type = fields.get(FieldId::content_type);
+  if (!type || !type->starts_with(kType)) return false;
+  return type->size() == kType.size() || (*type)[kType.size()] == '+';
 }
 
 GrpcStatus status_of_http(int http_status) {
@@ -108,6 +110,14 @@ GrpcStatus status_of_http(int http_status) {
     case 503:
     case 504: return {GrpcCode::unavailable, std::move(message)};
     default: return {GrpcCode::unknown, std::move(message)};
+  }
+}
+
+GrpcCode code_for_http(int http_status) {
+  switch (http_status) {
+    case 429: return GrpcCode::resource_exhausted;
+    case 504: return GrpcCode::deadline_exceeded;
+    default: return status_of_http(http_status).code;
   }
 }
 

@@ -50,10 +50,16 @@ void add_status(Fields& fields, const GrpcStatus& status);
 // nullopt: there is no grpc-status. One that is no number of gRPC's is `unknown`.
 std::optional<GrpcStatus> status_in(const Fields& fields);
 
-bool is_grpc(const Head& head);  // by content type
+// By content type: application/grpc or application/grpc+<subtype>, exactly. Parameters and
+// application/grpc-web make it something else.
+bool is_grpc(const Fields& fields);
+inline bool is_grpc(const Head& head) { return is_grpc(head.fields); }
 
 // What is left when the other side says no grpc-status: the HTTP status, or how the stream ended.
 GrpcStatus status_of_http(int http_status);
 GrpcStatus status_of_failure(const Error& failure);
+// What an HTTP status means that somebody has chosen to answer a call with: unlike the above, where
+// it is a guess about strangers, 429 says RESOURCE_EXHAUSTED and 504 DEADLINE_EXCEEDED.
+GrpcCode code_for_http(int http_status);
 
 }  // namespace tulle

@@ -1,6 +1,5 @@
 #include "core/http/grpc_stream.hpp"
 
-#include <algorithm>
 #include <utility>
 
 #include "core/http/reply.hpp"
@@ -29,13 +28,6 @@ Head grpc_request_head(std::string_view scheme, std::string_view authority, std:
   head.fields.add(FieldId::content_type, kContentType);
   head.fields.add("grpc-accept-encoding", "identity");
   return head;
-}
-
-std::string grpc_timeout(Duration timeout) {
-  constexpr int64_t kMaxNumber = 99'999'999;  // eight digits
-  const int64_t ms = std::chrono::ceil<std::chrono::milliseconds>(timeout).count();
-  if (ms <= kMaxNumber) return std::to_string(std::max<int64_t>(ms, 1)) + "m";
-  return std::to_string(std::min(ms / 1000, kMaxNumber)) + "S";
 }
 
 GrpcStream::GrpcStream(StreamRef stream, Task& owner, size_t max_message)

@@ -13,7 +13,6 @@
 #include <string>
 #include <string_view>
 
-#include "core/base/clock.hpp"
 #include "core/http/grpc_message.hpp"
 #include "core/http/grpc_status.hpp"
 #include "core/http/head.hpp"
@@ -25,8 +24,6 @@ class Task;
 
 // POST with what gRPC asks for. `path` is "/package.Service/Method".
 Head grpc_request_head(std::string_view scheme, std::string_view authority, std::string_view path);
-// Milliseconds as `grpc-timeout` counts them; at least 1.
-std::string grpc_timeout(Duration timeout);
 
 class GrpcStream {
  public:

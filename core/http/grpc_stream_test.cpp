@@ -201,7 +201,7 @@ TEST_F(GrpcTest, UnaryCallsByteByByte) {
   EXPECT_TRUE(answer.status.ok()) << answer.status.to_string();
   EXPECT_EQ(answer.message, "hello");
   EXPECT_EQ(methods.authority, "far:50051");
-  EXPECT_EQ(methods.timeout, "30000m");
+  EXPECT_EQ(methods.timeout, "30000000u");
 }
 
 TEST_F(GrpcTest, EmptyAndLargeMessages) {

@@ -89,16 +89,16 @@ std::string problem_body(const Row& row, const Error& error, const ReplyContext&
   return body.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
-void send_grpc_reply(Stream& stream, const Head& request, const Row& row, const Error& error) {
-  Head& head = stream.draft();
-  head.clear();
-  head.status = 200;
-  head.fields.add(FieldId::content_type, *request.fields.get(FieldId::content_type));
+GrpcStatus status_for(const Row& row, const Error& error) {
   std::string message(row.title);
   if (!error.detail.empty()) message.append(": ").append(shortened(error.detail));
-  add_status(head.fields, {static_cast<GrpcCode>(row.grpc), std::move(message)});
+  return {static_cast<GrpcCode>(row.grpc), std::move(message)};
+}
+
+void send_grpc_reply(Stream& stream, const Head& request, const Row& row, const Error& error) {
+  Head& head = stream.draft();
+  draft_grpc_answer(head, request, status_for(row, error));
   head.fields.add(FieldId::tulle_error, to_string(error.code));
-  head.ended = true;  // trailers-only: the head is the whole answer
   stream.send_head();
 }
 
@@ -207,6 +207,20 @@ void send_error_reply(Stream& stream, const Head& request, const Error& error,
   head.fields.add(FieldId::tulle_error, to_string(error.code));
   if (trace) head.fields.add("allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
   send_with_body(stream, problem_body(row, error, context), request.method == Method::head);
+}
+
+void add_error_status(Fields& trailers, const Error& error) {
+  trailers.clear();
+  add_status(trailers, status_for(row_of(error.code), error));
+  trailers.add(FieldId::tulle_error, to_string(error.code));
+}
+
+void draft_grpc_answer(Head& head, const Head& request, const GrpcStatus& status) {
+  head.clear();
+  head.status = 200;
+  head.fields.add(FieldId::content_type, *request.fields.get(FieldId::content_type));
+  add_status(head.fields, status);
+  head.ended = true;  // trailers-only: the head is the whole answer
 }
 
 void send_text_reply(Stream& stream, int status, std::string_view content_type,

@@ -29,6 +29,11 @@ std::string_view response_flag(const Error& error);
 // type; HEAD gets no body). The stream must not have sent a head.
 void send_error_reply(Stream& stream, const Head& request, const Error& error,
                       const ReplyContext& context);
+// The same when the head has gone already and the call ends in its trailers.
+void add_error_status(Fields& trailers, const Error& error);
+// Fills `head` with a trailers-only answer to a gRPC call.
+struct GrpcStatus;
+void draft_grpc_answer(Head& head, const Head& request, const GrpcStatus& status);
 // For short answers: the body must fit what a stream holds (HttpLimits::stream_outbound).
 void send_text_reply(Stream& stream, int status, std::string_view content_type, std::string_view body);
 // A handler, for Service::serve(), that sends a whole answer of any size and lets go of the stream.

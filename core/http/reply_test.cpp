@@ -78,6 +78,22 @@ TEST_F(ReplyTest, TraceIsToldWhatIsAllowed) {
   EXPECT_EQ(sent().fields.get("allow"), "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 }
 
+// RFC 9110 lets parameters and other types be anything; gRPC's own type is exact.
+TEST_F(ReplyTest, WhatOnlyLooksLikeGrpcGetsHttp) {
+  for (const char* type : {"application/grpc;evil", "application/grpc-web", "application/grpcx",
+                           "application/grpc-web+proto", "text/plain"}) {
+    Head head;
+    head.method_text = "POST";
+    head.fields.add(FieldId::content_type, type);
+    Stream* stream = Stream::make(dirty_, true, kRoom, kRoom);
+    StreamRef owner(stream);
+    stream->head_arrived();
+    send_error_reply(*stream, head, {Code::denied, Origin::local, ""}, {});
+    EXPECT_EQ(stream->departing_head()->status, 403) << type;
+    EXPECT_FALSE(stream->departing_head()->fields.has(FieldId::grpc_status)) << type;
+  }
+}
+
 TEST_F(ReplyTest, GrpcGetsTrailersOnly) {
   request().fields.add(FieldId::content_type, "application/grpc+proto");
   reply({Code::connect_failed, Origin::upstream, "connect 10.0.0.1:80: 100 % r\xc3\xbc" "ckwärts\n"});
@@ -89,6 +105,16 @@ TEST_F(ReplyTest, GrpcGetsTrailersOnly) {
             "The endpoint refused the connection: connect 10.0.0.1:80: 100 %25 r%C3%BCckw%C3%A4rts%0A");
   EXPECT_EQ(field(FieldId::tulle_error), "connect_failed");
   EXPECT_TRUE(body().empty());
+}
+
+TEST_F(ReplyTest, ACallWhoseAnswerHasBegunEndsInItsTrailers) {
+  Fields trailers;
+  trailers.add("x-from-upstream", "1");
+  add_error_status(trailers, {Code::deadline_exceeded, Origin::upstream, "5s are over"});
+  EXPECT_EQ(trailers.get(FieldId::grpc_status), "4");
+  EXPECT_EQ(trailers.get(FieldId::grpc_message), "The caller's deadline has passed: 5s are over");
+  EXPECT_EQ(trailers.get(FieldId::tulle_error), "deadline_exceeded");
+  EXPECT_EQ(trailers.size(), 3u);
 }
 
 TEST_F(ReplyTest, HalfWrittenDraftIsThrownAway) {

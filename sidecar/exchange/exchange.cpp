@@ -6,6 +6,8 @@
 #include "core/http/authority.hpp"
 #include "core/http/canonical_path.hpp"
 #include "core/http/forms.hpp"
+#include "core/http/grpc_status.hpp"
+#include "core/http/grpc_timeout.hpp"
 #include "core/net/loop.hpp"
 #include "core/net/tls.hpp"
 #include "sidecar/routing/destination_name.hpp"
@@ -16,6 +18,9 @@ namespace {
 
 // How long an exchange waits for the control plane to say where its destination is.
 constexpr Duration kDestinationWait = 5s;
+
+// Calls may be quiet for long where other exchanges would have been given up: watches, queues.
+constexpr Duration kCallIdle = 1h;
 
 // Routes, policies and the next hop see one spelling. Null, or why the request is refused.
 const char* canonicalise(Head& request, const PathRules& rules) {
@@ -96,8 +101,32 @@ bool Exchange::admit() {
     request_deadline_ = started_ + http.request_timeout;
   }
   idle_limit_ = http.stream_idle_timeout;
+  grpc_ = tunnel_ == Tunnel::none && is_grpc(request);
+  if (grpc_) {
+    if (idle_limit_ > Duration{0}) idle_limit_ = std::max(idle_limit_, kCallIdle);
+    if (take_deadline(request)) return refuse(deadline_error());
+  }
   phase_ = listener_.config->on_demand ? Phase::locating : Phase::choosing;
   return true;
+}
+
+// The caller of a gRPC call says how long it will wait, whatever the call consists of. True: it does
+// not even now.
+bool Exchange::take_deadline(const Head& request) {
+  const std::optional<Duration> timeout = grpc_timeout_in(request.fields);
+  if (!timeout) return false;
+  request_.deadline = caller_deadline_ = started_ + *timeout;
+  arm_timer();
+  return loop_.now() >= caller_deadline_;
+}
+
+// What is left of the time: the next hop and the application need not work for nobody.
+void Exchange::pass_deadline_on(Head& request) const {
+  if (request_.deadline == kNever) return;
+  const Duration left = std::max(request_.deadline - loop_.now(), Duration{0});
+  if (grpc_) return request.fields.set(FieldId::grpc_timeout, grpc_timeout(left));
+  const auto ms = std::chrono::ceil<std::chrono::milliseconds>(left).count();
+  request.fields.set(FieldId::x_envoy_expected_rq_timeout_ms, std::to_string(ms));
 }
 
 // Whose routes hold: the listener's own where one matches, else those of the destination that the
@@ -267,6 +296,7 @@ void Exchange::send_request() {
   if (forward_->auto_host_rewrite && !last_endpoint_->hostname().empty()) {
     head.authority = last_endpoint_->hostname();
   }
+  pass_deadline_on(head);
   routing::apply(target_->changes.request, head.fields);
   attempt().stream().send_head();
   // What comes behind the head of a tunnel is for its other end, which may not be there.

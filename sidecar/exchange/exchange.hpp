@@ -69,6 +69,7 @@ class Exchange final : public Task, public Pooled<Exchange> {
   bool pump_request(Stream& up);
   bool pump_response(Stream& up);
   void begin_response(Stream& up);
+  void say_that_status_lacks(Fields& fields);
   void mark_exhausted(Head& answer);
   bool judge(const Error& error);
   bool judge_answer(Stream& up);
@@ -78,8 +79,14 @@ class Exchange final : public Task, public Pooled<Exchange> {
   bool answer_directly(const routing::Route& route);
   bool check_time();
   bool run_out_of_time(Error error);
+  bool take_deadline(const Head& request);
+  void pass_deadline_on(Head& request) const;
+  Error deadline_error() const;
+  bool break_off(Error error, Code why);
+  bool may_end_with_status() const;
   void arm_timer();
   void remember_tried(const routing::Endpoint& endpoint);
+  int grpc_status_sent() const;
   void conclude();
 
   Attempt& attempt() { return attempts_[0]; }
@@ -111,6 +118,7 @@ class Exchange final : public Task, public Pooled<Exchange> {
   Timer timer_;
   Instant started_;
   Instant request_deadline_ = kNever;          // for the request to have arrived whole
+  Instant caller_deadline_ = kNever;           // how long a gRPC call's caller said it would wait
   Instant attempt_deadline_ = kNever;          // for the head of the present attempt's answer
   Instant resume_at_ = kNever;                 // when resting is over
   Duration idle_limit_{};
@@ -128,6 +136,7 @@ class Exchange final : public Task, public Pooled<Exchange> {
   bool answered_by_mesh_ = false;
   Tunnel tunnel_ = Tunnel::none;
   bool opaque_ = false;                        // a CONNECT that ends at the endpoint
+  bool grpc_ = false;                          // the request is a gRPC call
 };
 
 }  // namespace tulle::exchange

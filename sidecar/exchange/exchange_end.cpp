@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <string>
 
+#include "core/http/grpc_status.hpp"
 #include "core/http/reply.hpp"
 #include "core/net/loop.hpp"
 #include "core/net/tls.hpp"
@@ -20,7 +21,7 @@ constexpr Duration kFailureLatency = 1s;
 }  // namespace
 
 // The attempt has failed. With nothing sent downstream it may be made again, or it becomes our
-// answer; otherwise the only honest end is to break the answer off, so that the client notices.
+// answer; otherwise the answer is broken off.
 bool Exchange::judge(const Error& failure) {
   if (tunnel_ != Tunnel::open) {  // how long a tunnel stood is no latency
     attempt().observe(std::max(kFailureLatency, Duration(loop_.now() - attempt().started())),
@@ -30,10 +31,35 @@ bool Exchange::judge(const Error& failure) {
   const policies::RetryPlan plan = tell_outcome(failure_outcome(attempt(), failure));
   if (plan.wanted) return retry(plan);
   if (!down_->head_sent()) return refuse(std::move(error));
+  return break_off(std::move(error), Code::upstream_reset);
+}
+
+// The answer has begun and cannot go on. A gRPC call still ends with a status. For anything else the
+// only honest end is a broken stream, so that the client notices.
+bool Exchange::break_off(Error error, Code why) {
   error_ = std::move(error);
-  down_->cancel(Code::upstream_reset);
+  if (may_end_with_status()) {
+    attempt().cancel();
+    add_error_status(down_->draft_trailers(), *error_);
+    down_->finish();
+    // Only the client's reading is waited for, as long as it reads.
+    request_.deadline = request_deadline_ = attempt_deadline_ = kNever;
+    last_progress_ = loop_.now();
+    arm_timer();
+    phase_ = Phase::finishing;
+    return true;
+  }
+  down_->cancel(why);
   conclude();
   return false;
+}
+
+// HTTP/1 clients know calls from hearsay, and a declared length must be kept.
+bool Exchange::may_end_with_status() const {
+  const Head* answer = down_->departing_head();
+  return grpc_ && phase_ == Phase::relaying && !down_->finished() && answer != nullptr &&
+         is_grpc(*answer) && !answer->content_length &&
+         down_->head()->version == Version::http2;
 }
 
 // The policies hear of every attempt once; the first to be told is the one that counts.
@@ -75,7 +101,15 @@ bool Exchange::answer_directly(const routing::Route& route) {
   const Head& request = *down_->head();
   Head& head = down_->draft();
   std::string_view body;
-  if (const auto* direct = std::get_if<routing::DirectResponse>(&route.action)) {
+  const auto* direct = std::get_if<routing::DirectResponse>(&route.action);
+  if (direct != nullptr && grpc_ && direct->status >= 400) {
+    draft_grpc_answer(head, request, {code_for_http(direct->status), direct->body});
+    routing::apply(route.changes.response, head.fields);
+    down_->send_head();
+    phase_ = Phase::finishing;
+    return true;
+  }
+  if (direct != nullptr) {
     head.status = direct->status;
     body = direct->body;
     if (!body.empty()) head.fields.add(FieldId::content_type, "text/plain; charset=utf-8");
@@ -119,10 +153,7 @@ bool Exchange::check_time() {
     return run_out_of_time(
         {Code::request_timeout, Origin::downstream, "the request did not arrive in time"});
   }
-  if (now >= request_.deadline) {
-    return run_out_of_time(
-        {Code::request_timeout, Origin::upstream, "the route's timeout passed"});
-  }
+  if (now >= request_.deadline) return run_out_of_time(deadline_error());
   if (idle_limit_ > Duration{0} && now >= last_progress_ + idle_limit_) {
     return run_out_of_time({Code::request_timeout, Origin::local, "idle for too long"});
   }
@@ -137,15 +168,20 @@ bool Exchange::check_time() {
   return false;
 }
 
+Error Exchange::deadline_error() const {
+  if (caller_deadline_ <= request_.deadline) {
+    return {Code::deadline_exceeded, Origin::upstream, "the caller's grpc-timeout passed"};
+  }
+  return {Code::request_timeout, Origin::upstream, "the route's timeout passed"};
+}
+
 bool Exchange::run_out_of_time(Error error) {
   if (attempt().active() && tunnel_ != Tunnel::open) {
     attempt().observe(loop_.now() - attempt().started(), loop_.now());
     if (error.origin != Origin::downstream) tell_outcome(failure_outcome(attempt(), error));
   }
   if (phase_ < Phase::replying && !down_->head_sent()) return refuse(std::move(error));
-  error_ = std::move(error);
-  down_->cancel(Code::cancelled);
-  conclude();
+  break_off(std::move(error), Code::cancelled);
   return true;
 }
 
@@ -159,6 +195,12 @@ void Exchange::arm_timer() {
 }
 
 // ---- the end ---------------------------------------------------------------------------------
+
+int Exchange::grpc_status_sent() const {
+  std::optional<GrpcStatus> status = status_in(down_->departing_head()->fields);
+  if (!status && down_->finished()) status = status_in(down_->departing_trailers());
+  return status ? static_cast<int>(status->code) : -1;
+}
 
 void Exchange::conclude() {
   phase_ = Phase::over;
@@ -185,6 +227,7 @@ void Exchange::conclude() {
   summary.status = down_->head_sent() && down_->departing_head() != nullptr
                        ? down_->departing_head()->status
                        : 0;
+  if (grpc_ && summary.status != 0) summary.grpc_status = grpc_status_sent();
   summary.attempts = request_.attempts;
   summary.retries_exhausted = request_.exhausted;
   summary.bytes_received = down_->bytes_received();

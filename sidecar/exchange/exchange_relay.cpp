@@ -1,5 +1,6 @@
 // Exchange: what is carried between the two streams while an attempt runs.
 #include "core/http/forms.hpp"
+#include "core/http/grpc_status.hpp"
 #include "core/net/loop.hpp"
 #include "core/net/tls.hpp"
 #include "sidecar/exchange/exchange.hpp"
@@ -26,6 +27,12 @@ bool pump(Stream& from, Stream& to) {
 
 bool is_mesh_peer(const Stream& stream) {
   return stream.peer() != nullptr && !stream.peer()->spiffe_id.empty();
+}
+
+// Whether an answer to a gRPC call that ends with `fields` leaves open how the call ended. Silence
+// must not pass for success (an answer of another kind has an HTTP status that says enough).
+bool lacks_status(const Head& answer, const Fields& fields) {
+  return answer.status == 200 && is_grpc(answer) && !fields.has(FieldId::grpc_status);
 }
 
 }  // namespace
@@ -85,7 +92,10 @@ bool Exchange::pump_response(Stream& up) {
     down_->finish();
     return true;
   }
-  forward_trailers(up.trailers(), down_->draft_trailers());
+  Fields& trailers = down_->draft_trailers();
+  forward_trailers(up.trailers(), trailers, is_mesh_peer(up));
+  const bool told = up.head()->fields.has(FieldId::grpc_status);
+  if (grpc_ && !told && lacks_status(*up.head(), trailers)) say_that_status_lacks(trailers);
   down_->finish();
   phase_ = Phase::finishing;
   return true;
@@ -96,7 +106,9 @@ bool Exchange::judge_answer(Stream& up) {
   attempt_deadline_ = kNever;
   upstream_latency_ = loop_.now() - attempt().started();
   attempt().observe(upstream_latency_, loop_.now());
-  const policies::RetryPlan plan = tell_outcome(answer_outcome(*up.head(), is_mesh_peer(up)));
+  // An answer without a message may be here whole: then the status in its trailers counts as well.
+  const Fields& last = up.ended() && !up.head()->ended ? up.trailers() : up.head()->fields;
+  const policies::RetryPlan plan = tell_outcome(answer_outcome(*up.head(), last, is_mesh_peer(up)));
   return plan.wanted && retry(plan);
 }
 
@@ -106,6 +118,7 @@ void Exchange::begin_response(Stream& up) {
   const bool from_mesh = is_mesh_peer(up);
   forward_response(*up.head(), head, {.via = host_.via(), .peer_is_mesh = from_mesh});
   routing::apply(target_->changes.response, head.fields);
+  if (grpc_ && head.ended && lacks_status(head, head.fields)) say_that_status_lacks(head.fields);
   if (head.status >= 500 || head.fields.has(FieldId::grpc_status)) mark_exhausted(head);
   if (tunnel_ != Tunnel::none) begin_tunnel(up, head);
   down_->send_head();
@@ -123,6 +136,13 @@ void Exchange::begin_tunnel(Stream& up, const Head& answer) {
   idle_limit_ = forward_->idle_timeout.value_or(kTunnelIdle);
   last_progress_ = loop_.now();
   arm_timer();
+}
+
+void Exchange::say_that_status_lacks(Fields& fields) {
+  error_ = Error{Code::upstream_protocol_error, Origin::upstream,
+                 "the answer ended without a grpc-status"};
+  add_status(fields, {GrpcCode::unknown, error_->detail});
+  fields.add(FieldId::tulle_error, to_string(error_->code));
 }
 
 // A caller in the mesh hears that what this request called on was tried again already.

@@ -24,6 +24,8 @@ End end_of_stream(Stream& stream, Code code) {
     case Code::refused_stream: return End::refused;
     case Code::attempt_timeout:
     case Code::request_timeout: return End::timed_out;
+    // A caller that waits for a millisecond must not give endpoints a bad name.
+    case Code::deadline_exceeded: return End::abandoned;
     case Code::bad_request:
     case Code::not_implemented: return End::abandoned;  // it cannot be said in the upstream's protocol
     default: break;
@@ -54,8 +56,8 @@ int status_like(int grpc_status) {
   }
 }
 
-int grpc_status_of(const Head& answer) {
-  const auto text = answer.fields.get(FieldId::grpc_status);
+int grpc_status_of(const Fields& fields) {
+  const auto text = fields.get(FieldId::grpc_status);
   int status = -1;
   if (text) std::from_chars(text->data(), text->data() + text->size(), status);
   return status;
@@ -85,6 +87,8 @@ Outcome failure_outcome(Attempt& attempt, const Error& error) {
   Outcome outcome;
   if (attempt.has_stream()) {
     outcome.end = end_of_stream(attempt.stream(), error.code);
+  } else if (error.code == Code::deadline_exceeded) {
+    outcome.end = End::abandoned;
   } else if (error.code == Code::attempt_timeout || error.code == Code::request_timeout) {
     outcome.end = End::unconnected;  // it never got beyond the pool's queue
   } else {
@@ -94,12 +98,12 @@ Outcome failure_outcome(Attempt& attempt, const Error& error) {
   return outcome;
 }
 
-Outcome answer_outcome(const Head& answer, bool from_mesh) {
+Outcome answer_outcome(const Head& answer, const Fields& last, bool from_mesh) {
   Outcome outcome;
   outcome.end = End::answered;
   outcome.answer = &answer;
   outcome.status = answer.status;
-  outcome.grpc_status = grpc_status_of(answer);
+  outcome.grpc_status = grpc_status_of(last);
   if (outcome.grpc_status > 0) outcome.status = status_like(outcome.grpc_status);
   if (!from_mesh) return outcome;
   const auto error = answer.fields.get(FieldId::tulle_error);

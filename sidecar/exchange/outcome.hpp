@@ -14,8 +14,9 @@ Error as_upstream_error(const Error& error);
 // It must outlive the outcome.
 policies::Outcome failure_outcome(Attempt& attempt, const Error& error);
 
-// The head of an answer is here. `from_mesh`: over TLS from a peer that is known by its SPIFFE ID;
+// The head of an answer is here. `last` is where a grpc-status would stand: the head's fields, or the
+// trailers when the answer is here whole and has no body. `from_mesh`: over TLS from a peer that is known by its SPIFFE ID;
 // nobody else is believed when it says `tulle-error` or `tulle-retried`.
-policies::Outcome answer_outcome(const Head& answer, bool from_mesh);
+policies::Outcome answer_outcome(const Head& answer, const Fields& last, bool from_mesh);
 
 }  // namespace tulle::exchange

@@ -41,6 +41,7 @@ struct Summary {
   const Error* error = nullptr;                 // why it did not go well; null: it did
   bool answered_by_mesh = false;                // the answer is ours, not the upstream's
   int status = 0;                               // sent downstream; 0: no head was sent
+  int grpc_status = -1;                         // the same of a gRPC call; -1: none
   uint32_t attempts = 0;
   bool retries_exhausted = false;               // another attempt was due and not allowed
   uint64_t bytes_received = 0;                  // request body

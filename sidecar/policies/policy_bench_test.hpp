@@ -28,10 +28,18 @@ using Json = nlohmann::json;
 
 // What an instance does with a request that has arrived whole.
 struct Answer {
-  enum class Kind : uint8_t { answer, silent, reset } kind = Kind::answer;
+  enum class Kind : uint8_t {
+    answer,
+    silent,
+    reset,
+    begun,   // head and body, and then nothing more
+    broken,  // head and body, and then a reset
+  } kind = Kind::answer;
   int status = 200;
   Duration after{0};
   std::vector<std::pair<std::string, std::string>> fields;
+  std::string body = "ok";
+  std::vector<std::pair<std::string, std::string>> trailers;
 
   static Answer silent() { return {.kind = Kind::silent}; }
   static Answer reset() { return {.kind = Kind::reset}; }
@@ -54,6 +62,8 @@ class Instance final : public Service {
   std::function<Answer(const Head&)> behaviour = [](const Head&) { return Answer{}; };
   std::vector<Instant> hits;        // when a whole request had come
   std::vector<std::string> bodies;
+  std::vector<Head> heads;
+  std::vector<std::pair<Instant, Error>> failures;  // streams that were reset, and when
 
  private:
   class Handler final : public Task {
@@ -66,13 +76,18 @@ class Instance final : public Service {
    private:
     void run() override {
       if (stream_ == nullptr) return;
-      if (stream_->failure() != nullptr) return stream_.reset();
+      if (const Error* failure = stream_->failure()) {
+        instance_.failures.push_back({loop_.now(), *failure});
+        return stream_.reset();
+      }
       body_ += stream_->receive(SIZE_MAX).to_string();
       if (!stream_->ended() || (decided_ && !timer_.fired())) return;
+      if (stream_->head_sent()) return stream_.reset();
       if (!decided_) {
         decided_ = true;
         instance_.hits.push_back(loop_.now());
         instance_.bodies.push_back(body_);
+        instance_.heads.push_back(*stream_->head());
         answer_ = instance_.behaviour(*stream_->head());
         if (answer_.kind == Answer::Kind::silent) return;
         if (answer_.after > Duration{0}) return timer_.arm(answer_.after);
@@ -81,9 +96,14 @@ class Instance final : public Service {
       Head& head = stream_->draft();
       head.status = answer_.status;
       for (const auto& [name, value] : answer_.fields) head.fields.add(name, value);
-      head.content_length = 2;
+      const bool whole = answer_.kind == Answer::Kind::answer;
+      head.ended = whole && answer_.body.empty() && answer_.trailers.empty();
+      if (whole && answer_.trailers.empty()) head.content_length = answer_.body.size();
       stream_->send_head();
-      stream_->send(Bytes("ok"));
+      if (!answer_.body.empty()) stream_->send(Bytes(answer_.body));
+      if (answer_.kind == Answer::Kind::begun) return;
+      if (answer_.kind == Answer::Kind::broken) return timer_.arm(1ms);
+      for (const auto& [name, value] : answer_.trailers) stream_->draft_trailers().add(name, value);
       stream_->finish();
       stream_.reset();
     }
@@ -110,6 +130,7 @@ struct BenchSetup {
   Json cluster = Json::object();  // members of the Cluster
   size_t instances = 2;
   size_t workers = 1;
+  bool http2 = false;             // everywhere
   bool reachable = true;          // false: nobody listens where the endpoints are
 };
 
@@ -155,6 +176,8 @@ class PolicyBench {
     EXPECT_TRUE(clock.run_while_not([&] { return heard.over; }, 1min));
     return heard;
   }
+  // The caller of the latest request leaves.
+  void give_up_last() { talks_.back()->stop(); }
   // True when it has ended within the time.
   bool run_for(Heard& heard, Duration limit) {
     return clock.run_while_not([&] { return heard.over; }, limit);
@@ -200,6 +223,7 @@ class PolicyBench {
   std::vector<std::unique_ptr<Worker>> workers;
 
  private:
+  Protocol protocol() const { return setup_.http2 ? Protocol::http2 : Protocol::http1; }
   static std::string worker_ip(size_t i) { return "10.0.0." + std::to_string(i + 1); }
 
   void start_worker(size_t i) {
@@ -209,7 +233,7 @@ class PolicyBench {
     EXPECT_TRUE(workers.back()->adopt(compiled(), {{"outbound", at}}).has_value());
     callers_.push_back(network.host(loop, "10.0.2." + std::to_string(i + 1)));
     pools_.push_back(std::make_unique<Pool>(
-        loop, *callers_.back(), Pool::Options{.address = at, .protocol = Protocol::http1}, nullptr));
+        loop, *callers_.back(), Pool::Options{.address = at, .protocol = protocol()}, nullptr));
   }
 
   std::shared_ptr<const config::Snapshot> compiled(const config::Snapshot* previous = nullptr) {
@@ -265,6 +289,13 @@ class PolicyBench {
                 {"lb_policy", "ROUND_ROBIN"},
                 {"load_assignment",
                  {{"cluster_name", "app"}, {"endpoints", {{{"lb_endpoints", endpoints}}}}}}};
+    if (setup_.http2) {
+      const std::string options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+      out["typed_extension_protocol_options"] = {
+          {options,
+           {{"@type", "type.googleapis.com/" + options},
+            {"explicit_http_config", {{"http2_protocol_options", Json::object()}}}}}};
+    }
     out.update(setup_.cluster);
     return out;
   }

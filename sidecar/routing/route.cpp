@@ -1,17 +1,11 @@
 #include "sidecar/routing/route.hpp"
 
+#include "core/http/grpc_status.hpp"
 #include "sidecar/routing/authority.hpp"
 
 namespace tulle::routing {
 
 namespace {
-
-bool is_grpc(const Fields& fields) {
-  const std::optional<std::string_view> type = fields.get(FieldId::content_type);
-  constexpr std::string_view kGrpc = "application/grpc";
-  if (!type || !type->starts_with(kGrpc)) return false;
-  return type->size() == kGrpc.size() || (*type)[kGrpc.size()] == '+';
-}
 
 // `path` with what the route matched replaced. Whole segments stay whole: "/a" to "/" turns
 // "/a/b" into "/b", not "//b".

@@ -96,6 +96,20 @@ void render_request(const Summary& summary, Line& line) {
   line.text("trace_id", exchange::trace_id_of(*request));
 }
 
+// gRPC's 5xx, as OpenTelemetry's conventions draw the line: UNKNOWN, DEADLINE_EXCEEDED,
+// UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS.
+bool is_failure_of_server(int grpc_status) {
+  switch (grpc_status) {
+    case 2:
+    case 4:
+    case 12:
+    case 13:
+    case 14:
+    case 15: return true;
+    default: return false;
+  }
+}
+
 // Envoy's letters; URX: the retries were used up.
 std::string flags_of(const Summary& summary) {
   std::string flags;
@@ -106,6 +120,9 @@ std::string flags_of(const Summary& summary) {
 
 void render_outcome(const Summary& summary, Line& line) {
   line.number("status", static_cast<uint64_t>(summary.status));
+  if (summary.grpc_status >= 0) {
+    line.number("grpc_status", static_cast<uint64_t>(summary.grpc_status));
+  }
   line.text("flags", flags_of(summary));
   if (summary.error != nullptr) {
     line.text("error", to_string(summary.error->code));
@@ -232,7 +249,8 @@ void AccessLogBuffer::record(const Summary& summary) {
   if (log_ == nullptr) return;
   const config::AccessLogFilter filter = log_->filter();
   if (filter == config::AccessLogFilter::off) return;
-  const bool failed = summary.error != nullptr || summary.status >= 500;
+  const bool failed = summary.error != nullptr || summary.status >= 500 ||
+                      is_failure_of_server(summary.grpc_status);
   if (filter == config::AccessLogFilter::failures && !failed) return;
   render_access_line(summary, wall_now(), lines_);
   flush_later();

@@ -46,6 +46,12 @@ TEST_F(AccessLogTest, ALineIsValidJsonWhateverTheRequestHolds) {
   EXPECT_FALSE(json.contains("error"));
 }
 
+TEST_F(AccessLogTest, AGrpcCallHasItsStatus) {
+  EXPECT_FALSE(line().contains("grpc_status"));
+  summary_.grpc_status = 14;
+  EXPECT_EQ(line()["grpc_status"], 14);
+}
+
 TEST_F(AccessLogTest, AFailureSaysWhatAndWhose) {
   const Error error{Code::connect_failed, Origin::upstream, "connect 10.0.0.1:80: refused"};
   summary_.error = &error;
