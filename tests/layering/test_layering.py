@@ -57,6 +57,7 @@ THIRD_PARTY = [
     ("sqlite3.h", ["control-plane/store/*"]),
     ("CLI/*", ["cli/*", "sidecar/main.cpp", "control-plane/main.cpp"]),
     ("httplib.h", ["examples/*"]),
+    ("grpcpp/*", []),
     ("gtest/*", []),
     ("gmock/*", []),
     ("sanitizer/*", ["core/*"]),
@@ -74,7 +75,7 @@ IO_HEADERS = ["sys/socket.h", "sys/epoll.h", "sys/stat.h", "sys/mman.h", "netine
               "netdb.h", "unistd.h", "fcntl.h", "fstream", "filesystem", "iostream", "thread"]
 
 # Headers that the build generates.
-GENERATED = ["tulle/version.hpp"]
+GENERATED = ["tulle/version.hpp", "grpc/testing/test.grpc.pb.h"]
 
 INCLUDE = re.compile(r'^\s*#\s*include\b\s*(?:<([^>]+)>|"([^"]+)"|(.*))')
 
