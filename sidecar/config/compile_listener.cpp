@@ -19,7 +19,11 @@ namespace network = envoy::extensions::filters::network;
 using network::http_connection_manager::v3::HttpConnectionManager;
 using network::tcp_proxy::v3::TcpProxy;
 
-constexpr uint32_t kMeshStreams = 1024;  // a sidecar's connection carries all of its callers
+// A sidecar's connection carries all of its callers: their streams, and what they cancel. Each of them
+// has a budget of its own at that sidecar; here only what no crowd of them would do is too much.
+constexpr uint32_t kMeshStreams = 1024;
+constexpr uint32_t kMeshMisbehaviour = 10'000;
+
 void compile_filters(CompileContext& context, const listener::FilterChain& chain,
                      ListenerConfig& config, const Place& place) {
   const Place filters = place.field("filters");
@@ -52,6 +56,10 @@ void compile_chain(CompileContext& context, const listener::FilterChain& chain,
                                                 config.http.codec, place.field("transport_socket"));
     config.tls = tls.context;
     verifies_clients = tls.verifies_clients;
+  }
+  if (verifies_clients) {
+    config.http.limits.misbehaviour_burst = kMeshMisbehaviour;
+    config.http.limits.misbehaviour_per_second = kMeshMisbehaviour;
   }
   if (config.http.limits.max_concurrent_streams == kStreamsNotGiven) {
     config.http.limits.max_concurrent_streams =

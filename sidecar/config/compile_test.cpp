@@ -73,6 +73,7 @@ TEST(Compile, TheExample) {
   EXPECT_EQ(inbound.tls->own_spiffe_id(), "spiffe://example.org/ns/default/sa/web");
   EXPECT_EQ(inbound.http.codec, HttpOptions::Codec::automatic);
   EXPECT_EQ(inbound.http.limits.max_concurrent_streams, 1024u);
+  EXPECT_EQ(inbound.http.limits.misbehaviour_per_second, 10'000u);
   EXPECT_EQ(inbound.tls_handshake_timeout, 5s);
 
   const ListenerConfig& outbound = *snapshot->listeners[1];
