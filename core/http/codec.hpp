@@ -72,6 +72,9 @@ class Codec {
   // Client role, finished: what was said last must still arrive. It ended a tunnel; the rest of an
   // HTTP/1 request that has been answered or cancelled is not worth sending.
   virtual bool owes_output() const { return false; }
+  // Finished, but what was said would pass for complete if the connection just ended: only a reset
+  // says otherwise.
+  virtual bool broke_off() const { return false; }
   virtual Waiting waiting() const = 0;
   virtual Version version() const = 0;
   virtual DirtyStreams& dirty() = 0;

@@ -331,7 +331,7 @@ void Connection::close_politely() {
     const Error why = failure_ ? *failure_ : Error{Code::draining, Origin::local, "closing"};
     codec_->end_of_input(why);
   }
-  bytes_->shutdown();
+  if (!codec_->broke_off()) bytes_->shutdown();
   phase_ = Phase::closing;
 }
 
@@ -347,6 +347,8 @@ void Connection::conclude() {
   // comes is unwanted: the server shall notice at once that nobody listens.
   if (codec_ == nullptr || wire_lost_ || options_.role == Codec::Role::client) {
     bytes_.reset();
+  } else if (codec_->broke_off()) {
+    ByteStream::abort(std::move(bytes_));
   } else {
     ByteStream::finish(std::move(bytes_), options_.limits->linger);
   }
@@ -355,6 +357,7 @@ void Connection::conclude() {
 // This turn's write stage is waited for in any case: it sends the end of output. A slow peer is
 // looked after by the timer. What is left of a cancelled HTTP/1 request is not worth sending.
 bool Connection::last_bytes_gone() {
+  if (codec_->broke_off()) return true;
   const bool client = options_.role == Codec::Role::client;
   const bool backlog = bytes_->backlog() > 0;
   if ((backlog || client) && !std::exchange(last_bytes_due_, true)) {

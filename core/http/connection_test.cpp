@@ -216,6 +216,27 @@ TEST_F(RawPeerTest, BadRequestIsAnsweredAndTheConnectionEnds) {
   EXPECT_EQ(served(), 0u);
 }
 
+// HTTP/1.0 knows the end of a body of unknown length by the end of the connection alone.
+TEST_F(RawPeerTest, ABodyUpToTheEndThatBreaksOffEndsWithAReset) {
+  bench.service.script.body = std::string(200 * 1024, 'x');
+  bench.service.script.announce_length = false;
+  bench.service.script.reset_after = 150 * 1024;
+  connect();
+  say("GET / HTTP/1.0\r\nHost: a\r\n\r\n");
+  EXPECT_TRUE(peer.ended);
+  EXPECT_FALSE(peer.ended_orderly());
+  EXPECT_TRUE(bench.server->drained());
+}
+
+TEST_F(RawPeerTest, ABodyUpToTheEndThatIsCompleteEndsOrderly) {
+  bench.service.script.body = std::string(200 * 1024, 'x');
+  bench.service.script.announce_length = false;
+  connect();
+  say("GET / HTTP/1.0\r\nHost: a\r\n\r\n");
+  EXPECT_EQ(count_of(peer.text, "x"), 200u * 1024);
+  EXPECT_TRUE(peer.ended_orderly());
+}
+
 // ---- back-pressure ---------------------------------------------------------------------------
 
 TEST_F(RawPeerTest, SlowReaderStopsTheServiceNotTheServer) {

@@ -359,6 +359,7 @@ void Http1Server::fail_and_cut(Error why) {
 
 // Ends the exchange and the connection wherever they are.
 void Http1Server::cut() {
+  broke_off_ = out_ == Out::body && body_.coding() == Coding::raw;
   if (Stream* stream = std::exchange(stream_, nullptr)) {
     if (accepted_) {
       stream->codec_closed();

@@ -39,6 +39,7 @@ class Http1Server final : public Codec {
   bool wants_read() const override;
   bool finished() const override { return over_ && !answer_; }
   bool output_ended() const override { return in_ == In::tunnel && out_ == Out::done; }
+  bool broke_off() const override { return broke_off_; }
   Waiting waiting() const override;
   Version version() const override { return Version::http11; }
   DirtyStreams& dirty() override { return dirty_; }
@@ -99,6 +100,7 @@ class Http1Server final : public Codec {
   bool retired_ = false;
   bool input_ended_ = false;
   bool over_ = false;
+  bool broke_off_ = false;         // in a body that ends with the connection
 };
 
 }  // namespace tulle

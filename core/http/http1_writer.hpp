@@ -54,6 +54,7 @@ class BodyWriter {
   };
   void begin(BodyForm form);
   Progress write(Stream& from, Bytes& wire, size_t limit);
+  Coding coding() const { return coding_; }
 
  private:
   void write_some(Stream& from, Bytes& wire, size_t count);

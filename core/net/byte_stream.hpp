@@ -48,6 +48,8 @@ class ByteStream {
   // destroys the stream afterwards; the cell lives on. Data that still arrives is discarded, so
   // that the peer reads our last bytes instead of a reset.
   static void finish(std::unique_ptr<ByteStream> stream, Duration linger);
+  // Breaks it off: what was not written is lost and the peer sees a reset, never an orderly end.
+  static void abort(std::unique_ptr<ByteStream> stream);
 
   virtual const Address& peer_address() const = 0;
   virtual const Address& local_address() const = 0;
@@ -62,6 +64,7 @@ class ByteStream {
 
  protected:
   virtual void finish_detached(Duration linger) = 0;  // called once by finish(); then destroyed
+  virtual void abort_detached() = 0;                  // called once by abort(); then destroyed
 };
 
 }  // namespace tulle

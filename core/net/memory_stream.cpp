@@ -136,6 +136,14 @@ void MemoryStream::finish_detached(Duration) {
   leave();
 }
 
+void MemoryStream::abort_detached() {
+  if (peer_ == nullptr)
+    return;
+  peer_->fail();
+  peer_->abandoned_ = true;
+  leave();
+}
+
 void MemoryStream::run() {
   if (reader_ == nullptr)
     return;

@@ -49,6 +49,7 @@ class MemoryStream final : public ByteStream, private Task, private Flusher {
   void run() override;
   void flush() override;
   void finish_detached(Duration linger) override;
+  void abort_detached() override;
   void send(size_t max);
   void leave();
   void fail();

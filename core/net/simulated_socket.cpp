@@ -312,6 +312,13 @@ void SimulatedSocket::close() {
   wire_.reap_later();
 }
 
+void SimulatedSocket::abort() {
+  const bool was_alive = phase_ == Phase::open || phase_ == Phase::connecting;
+  if (was_alive && !std::exchange(severed_, true))
+    other().enqueue(Kind::reset);
+  close();
+}
+
 void SimulatedSocket::finish(Duration linger) {
   stream_ = nullptr;
   if (phase_ == Phase::failed)

@@ -42,6 +42,7 @@ class SimulatedSocket final : private SimulatedEvent {
   void wake_reader();  // it wants to read (again)
   void close();
   void finish(Duration linger);
+  void abort();
   void tell();  // whatever the present reader does not know yet
   size_t backlog() const { return unsent_.size(); }
   SimulatedSocket& other() const;
@@ -144,6 +145,7 @@ class SimulatedStream final : public ByteStream, private Flusher {
   friend class SimulatedSocket;
   void flush() override;
   void finish_detached(Duration linger) override;
+  void abort_detached() override { std::exchange(socket_, nullptr)->abort(); }
 
   Loop& loop_;
   SimulatedSocket* socket_;

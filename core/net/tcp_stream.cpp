@@ -334,6 +334,13 @@ void TcpCell::finish(Duration linger) {
   if (phase_ != Phase::closed) flush_later();
 }
 
+// Lingering for no time makes the kernel drop what it holds and send a reset.
+void TcpCell::abort() {
+  const linger none{.l_onoff = 1, .l_linger = 0};
+  if (phase_ != Phase::closed) ::setsockopt(socket(), SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+  close();
+}
+
 void TcpCell::close_when_finished() {
   if (phase_ == Phase::finishing && input_ended_ && output_ended_) close();
 }

@@ -39,6 +39,7 @@ class TcpCell final : private Flusher {
   void write(Bytes&& bytes);
   void shutdown();
   void finish(Duration linger);
+  void abort();
   void close();
 
   size_t backlog() const;
@@ -116,6 +117,7 @@ class TcpStream final : public ByteStream {
 
  private:
   void finish_detached(Duration linger) override { std::exchange(cell_, nullptr)->finish(linger); }
+  void abort_detached() override { std::exchange(cell_, nullptr)->abort(); }
   TcpCell* cell_;
 };
 

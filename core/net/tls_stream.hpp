@@ -45,6 +45,7 @@ class TlsStream final : public ByteStream,
   enum class Output { on, ending, over, handed_on };  // over: close_notify is made
 
   void finish_detached(Duration linger) override;
+  void abort_detached() override { ByteStream::abort(std::move(inner_)); }
 
   void on_open() override;  // of the inner stream, as the next four
   void on_bytes(ByteView bytes) override;

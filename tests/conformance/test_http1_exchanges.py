@@ -280,6 +280,19 @@ class Exchanges:
             self.assertEqual(b"ok", client.answer().body)
             self.assertFalse(client.receive())
 
+    def test_H1_72_an_answer_to_http_1_0_that_breaks(self):
+        """An answer of unknown length to an HTTP/1.0 client, broken off by upstream -> ends with a reset, never as if complete"""
+        for then in ("close", "reset"):
+            self.recorder.answer = says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+            with self.client() as client:
+                client.send(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n")
+                while b"hello" not in client.received:
+                    self.assertTrue(client.receive(), client.received)
+                getattr(self.recorder.requests[-1].connection, then)()
+                client.read_to_end()
+            self.assertTrue(client.received.startswith(b"HTTP/1.1 200"))
+            self.assertEqual("reset", client.end, client.received)
+
     def test_H1_72_an_http_1_0_upstream(self):
         """An HTTP/1.0 upstream, with and without a length -> passed on whole; its connection is used once unless it keeps it"""
         for data, then, uses in ((b"HTTP/1.0 200 OK\r\n\r\nhello", "close", 1), (b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello", None, 1),

@@ -28,6 +28,7 @@ class UnopenedStream final : public ByteStream, private Task {
     if (why_) reader_->on_end(std::exchange(why_, std::nullopt));
   }
   void finish_detached(Duration) override {}
+  void abort_detached() override {}
 
   const Address to_;
   const Address local_;
