@@ -199,6 +199,10 @@ TEST(FramingFieldsTest, OnlyProtocolsThatAreSwitchedTo) {
 }
 
 TEST(FramingFieldsTest, Connect) {
+  // It is a tunnel already, whatever else it asks for.
+  const Judged judged = good_request({{"Connection", "upgrade"}, {"Upgrade", "websocket"}}, "CONNECT");
+  EXPECT_EQ(judged.head.protocol, "");
+  EXPECT_EQ(judged.fields.framing(), Framing::tunnel);
   EXPECT_EQ(good_request({}, "CONNECT").fields.framing(), Framing::tunnel);
   EXPECT_TRUE(good_request({{"Content-Length", "5"}}, "CONNECT").refused);
   EXPECT_EQ(good_request({{"Content-Length", "0"}}, "CONNECT").head.content_length, std::nullopt);
