@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "core/http/connection.hpp"
+#include "core/http/http2_codec.hpp"
 #include "core/net/loop.hpp"
 
 namespace tulle {
@@ -14,6 +15,12 @@ constexpr uint64_t kStallProgress = 4 * 1024;
 
 // How often a closing connection looks whether a slow peer has taken the rest.
 constexpr Duration kLastBytesCheck = 200ms;
+
+// Null: there is none yet, or it speaks HTTP/1.
+Http2Codec* http2_codec(Codec* codec) {
+  if (codec == nullptr || codec->version() != Version::http2) return nullptr;
+  return static_cast<Http2Codec*>(codec);
+}
 
 }  // namespace
 
@@ -57,6 +64,9 @@ void Connection::update_timer() {
   if (holds_streams()) {
     deadline_ = std::min(deadline_, streams_checked_at_ + options_.limits->stream_stall);
   }
+  if (Http2Codec* http2 = http2_codec(codec_.get()); http2 != nullptr && phase_ == Phase::serving) {
+    deadline_ = std::min(deadline_, http2->deadline(loop_.now()));
+  }
   if (deadline_ != kNever && (!timer_.armed() || deadline_ < timer_.deadline())) {
     timer_.arm_at(deadline_);
   }
@@ -88,6 +98,19 @@ void Connection::on_deadline() {
     streams_checked_at_ = now;
     codec_->drop_stalled();
     flush_later();
+  }
+  if (Http2Codec* http2 = http2_codec(codec_.get())) {
+    const bool owes = bytes_->backlog() > 0;
+    switch (http2->time_passes(now, owes)) {
+      case Http2Codec::Passing::nothing: break;
+      case Http2Codec::Passing::wrote: flush_later(); break;
+      case Http2Codec::Passing::lost:
+        Error why = named_for_streams({Code::idle_timeout, Origin::local,
+                                       "the peer gives no sign of life"});
+        codec_->end_of_input(why);
+        wire_lost_ = true;
+        return abandon(std::move(why));
+    }
   }
   if (now < watch_deadline()) return;
   watched_since_ = now;

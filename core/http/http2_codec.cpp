@@ -17,9 +17,6 @@ constexpr Opaque kDrain = {'t', 'u', 'l', 'l', 'e', '-', 'b', 'y'};
 // at least. "Unlimited", which is what its silence means, would pile up a whole burst here.
 constexpr size_t kAssumedStreams = 100;
 
-// A stream that owes a body and sends less than this between two looks has stalled.
-constexpr uint64_t kLeastProgress = 4 * 1024;
-
 constexpr size_t kUnacknowledgedWindow = 65535;  // what a peer may send before it knows ours
 
 bool same(ByteView a, const Opaque& b) {
@@ -78,6 +75,7 @@ void Http2Codec::close(Http2Stream& s) {
   if (reading_ == &s) reading_ = nullptr;
   Stream* stream = s.stream;
   const bool handed_out = s.handed_out;
+  heads_held_ -= s.head_weight;
   delete &s;
   --open_;
   if (life_ == Life::retiring && !server() && open_ == 0) last_goaway_due_ = true;
@@ -137,32 +135,16 @@ bool Http2Codec::finished() const {
 }
 
 bool Http2Codec::probe() {
-  if (life_ == Life::ending || life_ == Life::over) return true;
-  if (probe_pending_) return true;
+  if (life_ == Life::ending || life_ == Life::over || probe_pending_) return true;
   probe_pending_ = nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, kProbe.data()) == 0;
+  probe_answered_ = false;
   return true;
-}
-
-// Windows are the peer's means of back-pressure, and a way to make us keep its answers for nothing.
-// A byte now and then is not progress.
-void Http2Codec::drop_stalled() {
-  if (life_ == Life::ending || life_ == Life::over) return;
-  for (Http2Stream& s : live_) {
-    if (s.stream == nullptr || s.id == 0 || s.reset_by_us) continue;
-    const bool held = !s.stream->departing_body().empty();
-    const bool stalled = held && s.held_at_check && s.body_sent - s.body_sent_at_check < kLeastProgress;
-    s.held_at_check = held;
-    s.body_sent_at_check = s.body_sent;
-    if (!stalled) continue;
-    s.reason = Error{server() ? Code::closed : Code::upstream_reset, peer_origin(),
-                     "the peer keeps the window of the stream shut"};
-    reset(s, Http2Error::cancel);  // the stream fails with the reason when it is closed
-  }
 }
 
 void Http2Codec::ping_answered(ByteView opaque) {
   if (probe_pending_ && same(opaque, kProbe)) {
     probe_pending_ = false;
+    probe_answered_ = true;
   } else if (drain_ping_pending_ && same(opaque, kDrain)) {
     drain_ping_pending_ = false;
     last_goaway_due_ = true;

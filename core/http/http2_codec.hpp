@@ -13,8 +13,8 @@
 // fail and finished() holds. Those that the codec finds are returned by read() at once.
 //
 // Files: http2_session.cpp builds the session and turns nghttp2's callbacks into calls of this
-// class; http2_receive.cpp and http2_send.cpp are the two directions; http2_codec.cpp is life and
-// death.
+// class; http2_receive.cpp and http2_send.cpp are the two directions; http2_patience.cpp is about
+// peers that let us wait; http2_codec.cpp is life and death.
 #pragma once
 
 #include <cstddef>
@@ -59,6 +59,9 @@ struct Http2Stream final : Pooled<Http2Stream>, ListNode<Http2LiveTag>, ListNode
   bool reset_by_us = false;       // asked for by our side, so not the peer's fault
   bool held_at_check = false;     // by its window, when drop_stalled() last looked
   bool handed_out = false;        // somebody holds, or held, a StreamRef
+  bool lingers = false;           // answered; the peer is still sending, and may not have read it
+  bool lingered = false;          // ... and did so already when end_lingering() last looked
+  uint32_t head_weight = 0;       // of the decoded request head and trailers
   std::optional<Http2Error> peer_reset;
   std::optional<Error> reason;    // why we reset it, when that is more than "protocol error"
 };
@@ -84,6 +87,13 @@ class Http2Codec final : public Codec {
   DirtyStreams& dirty() override { return dirty_; }
   bool probe() override;
   bool probe_pending() const override { return probe_pending_; }
+
+  // What time does to streams, besides whole heads and idleness: http2_patience.cpp. `now` must be
+  // that of every event, because a codec has no clock of its own.
+  Instant deadline(Instant now);
+  enum class Passing : uint8_t { nothing, wrote, lost };  // lost: the peer gives no sign of life
+  // At a deadline. `owes`: the peer has not taken all bytes yet, and so cannot have read a probe.
+  Passing time_passes(Instant now, bool owes);
   void drop_stalled() override;
   void timed_out(Waiting what) override;
 
@@ -109,8 +119,11 @@ class Http2Codec final : public Codec {
   Http2Stream* find(int32_t id) const;
 
   // http2_receive.cpp: what nghttp2 reports while reading. False: stop, the connection is ending.
-  bool frame_begun(uint8_t type, bool ack);
+  bool frame_begun(uint8_t type, bool ack, int32_t id);
+  bool belongs_to_stream(int32_t id);
   bool head_begun(int32_t id, bool new_request, bool whole);   // false: refuse the stream
+  void refuse_surplus(int32_t id);
+  bool hold_head(Http2Stream& s);                              // false: too much is held already
   bool field_arrived(std::string_view name, std::string_view value);  // false: stream was reset
   void head_invalid();
   void head_ended(bool end_stream);
@@ -127,6 +140,7 @@ class Http2Codec final : public Codec {
   void ping_answered(ByteView opaque);
   void goaway_arrived();
   void stream_closed(int32_t id, Http2Error code);
+  bool answered(const Http2Stream& s) const;
   void fail_closed(Http2Stream& s, Http2Error code);
   bool within_budget();
   Error name_failure(int library_error);
@@ -142,6 +156,7 @@ class Http2Codec final : public Codec {
   void submit_refusal(int32_t id, Code why);
   void submit_trailers(Http2Stream& s);
   void drop_unwanted_body(Http2Stream& s);
+  void append_settings(Bytes& wire);
   void reset(Http2Stream& s, Http2Error code);
   void hold(Http2Stream& s);
   void append_body(Http2Stream& s, ByteView frame_head, size_t length);
@@ -149,6 +164,12 @@ class Http2Codec final : public Codec {
   void frame_with_end_sent(int32_t id);
   void reset_sent(int32_t id, Http2Error code);
   void goaway_sent(Http2Error code);
+
+  // http2_patience.cpp
+  Instant heard() const;
+  Duration silence() const;
+  void linger(Http2Stream& s);
+  void end_lingering();
 
   // http2_codec.cpp
   Http2Stream& add_stream(int32_t id);
@@ -174,7 +195,7 @@ class Http2Codec final : public Codec {
   bool in_header_block_ = false;
   bool whole_block_ = false;                 // it ends with the frame it began in
   size_t continuations_ = 0;
-  Instant now_;
+  Instant now_;                              // when the peer was last heard
 
   Bytes* wire_ = nullptr;                    // only during write()
   size_t wire_end_ = 0;
@@ -183,11 +204,25 @@ class Http2Codec final : public Codec {
   std::optional<Error> failure_;             // why the connection ends
   Http2Error failure_code_ = Http2Error::no_error;
   bool settings_received_ = false;
+  bool settings_acknowledged_ = false;       // the peer knows our limits
+  bool settings_written_ = false;
   bool goaway_received_ = false;
   bool last_goaway_due_ = false;
   bool last_goaway_submitted_ = false;
   bool probe_pending_ = false;
+  bool probe_answered_ = false;              // the peer may not have sent a message since
   bool drain_ping_pending_ = false;
+  int32_t last_request_ = -1;                // server: the highest stream the peer has opened
+  int32_t skipped_from_ = 0;                 // numbers it has passed over last, up to skipped_to_
+  int32_t skipped_to_ = 0;
+  bool lingers_ = false;                     // some stream does
+  Instant lingering_since_ = kNever;         // ... or since end_lingering() last looked
+  Instant open_since_ = kNever;              // since when there has been a stream
+  Instant probed_at_;
+  Instant probe_from_;                       // not earlier
+  Instant reset_at_ = kNever;                // when we last reset a stream
+  size_t heads_held_ = 0;                    // decoded requests of the streams that are open
+  uint64_t received_ = 0;                    // bytes
 };
 
 }  // namespace tulle

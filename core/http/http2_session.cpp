@@ -51,7 +51,7 @@ struct Http2Callbacks {
 
   static int on_begin_frame(nghttp2_session*, const nghttp2_frame_hd* hd, void* user) {
     const bool ack = (hd->flags & NGHTTP2_FLAG_ACK) != 0;
-    return codec(user).frame_begun(hd->type, ack) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
+    return codec(user).frame_begun(hd->type, ack, hd->stream_id) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
   }
 
   static int on_begin_headers(nghttp2_session*, const nghttp2_frame* frame, void* user) {
@@ -99,7 +99,11 @@ struct Http2Callbacks {
         c.reset_arrived(frame->hd.stream_id, static_cast<Http2Error>(frame->rst_stream.error_code));
         break;
       case NGHTTP2_SETTINGS:
-        if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0) c.settings_received_ = true;
+        if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0) {
+          c.settings_received_ = true;
+        } else {
+          c.settings_acknowledged_ = true;
+        }
         break;
       case NGHTTP2_PING:
         if ((frame->hd.flags & NGHTTP2_FLAG_ACK) != 0) {
@@ -237,7 +241,7 @@ void Http2Codec::submit_preface() {
     settings[count++] = {id, static_cast<uint32_t>(value)};
   };
   if (server()) {
-    set(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits_.max_concurrent_streams);
+    set(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, INT32_MAX);  // see append_settings()
     const bool switches = limits_.upgrades == nullptr || !limits_.upgrades->empty();
     if (switches) set(NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1);
   } else {

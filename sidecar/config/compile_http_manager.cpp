@@ -104,6 +104,11 @@ HttpOptions compile_http(const HttpConnectionManager& manager, const Place& plac
              place.field("http2_protocol_options"));
   read_duration(manager.has_stream_idle_timeout(), manager.stream_idle_timeout(),
                 http.stream_idle_timeout, place.field("stream_idle_timeout"));
+  // A peer that takes nothing of what it is owed for so long is as idle as one that says nothing.
+  if (http.stream_idle_timeout > Duration{0}) {
+    http.limits.stream_stall = http.stream_idle_timeout;
+    http.limits.write_stall = std::min(http.limits.write_stall, http.stream_idle_timeout);
+  }
   read_duration(manager.has_request_timeout(), manager.request_timeout(), http.request_timeout,
                 place.field("request_timeout"));
   read_duration(manager.has_request_headers_timeout(), manager.request_headers_timeout(),
