@@ -6,14 +6,18 @@
 #include <random>
 
 #include "core/base/log.hpp"
+#include "core/base/program_pages.hpp"
 #include "core/net/tls.hpp"
 #include "sidecar/admin/config_page.hpp"
 #include "sidecar/cpu_quota.hpp"
+#include "sidecar/memory_limit.hpp"
 #include "sidecar/source/file_source.hpp"
 #include "sidecar/source/pushed_source.hpp"
 
 namespace tulle {
 namespace {
+
+constexpr Duration kMemorySaidEvery = 10s;
 
 Error failed_to_load(const config::Problems& problems) {
   return {Code::invalid_config, Origin::local, config::to_text(problems)};
@@ -70,10 +74,14 @@ Sidecar::Sidecar(Loop& loop, std::string config_path, config::Bootstrap bootstra
       certificate_expiry_(stats_.gauge("tulle_certificate_not_after_seconds",
                                        "Unix time at which our first certificate expires; 0: none",
                                        {})),
+      memory_stats_(std::make_unique<telemetry::MemoryStats>(stats_, shard_)),
+      memory_watch_(*this),
       network_(make_uv_network(loop)),
       admin_pages_(loop, *this),
       grace_timer_(*this) {
   stats_.attach(shard_);
+  const auto stated = static_cast<int64_t>(bootstrap_.memory_limit.value_or(0));
+  MemoryBudget::of_process().set_limit(stated > 0 ? stated : traffic_memory());
 }
 
 Sidecar::~Sidecar() {
@@ -89,7 +97,7 @@ Result<void> Sidecar::open(const config::Loaded& loaded) {
   access_log_ = std::move(*log);
 
   admin_server_ = std::make_unique<Server>(loop_, admin_pages_, Server::Options{});
-  Result<void> admin = admin_server_->listen(*network_, bootstrap_.admin, {});
+  Result<void> admin = admin_server_->listen(*network_, bootstrap_.admin, {.privileged = true});
   if (!admin) {
     admin.error().detail = "admin: " + admin.error().detail;
     return admin;
@@ -97,10 +105,11 @@ Result<void> Sidecar::open(const config::Loaded& loaded) {
   Result<void> source = open_source(loaded);
   if (!source) return source;
 
+  const unsigned count = bootstrap_.workers.value_or(worker_count());
   environment_ = std::make_unique<WorkerEnvironment>(
       WorkerEnvironment{bootstrap_.node.id, stats_, admissions_, access_log_.get(), true,
-                        source_->requests(), &broadcast_, &exhausted_});
-  const unsigned count = bootstrap_.workers.value_or(worker_count());
+                        source_->requests(), &broadcast_, &exhausted_,
+                        (bootstrap_.connections + count - 1) / count});
   for (unsigned i = 0; i < count; ++i) {
     workers_.push_back(std::make_unique<WorkerThread>(*environment_, random_seed(), loop_, task()));
   }
@@ -157,9 +166,12 @@ void Sidecar::reload() {
   const bool restart_needed = loaded.bootstrap->admin != bootstrap_.admin ||
                               loaded.bootstrap->node.id != bootstrap_.node.id ||
                               loaded.bootstrap->workers != bootstrap_.workers ||
+                              loaded.bootstrap->memory_limit != bootstrap_.memory_limit ||
+                              loaded.bootstrap->connections != bootstrap_.connections ||
                               loaded.bootstrap->access_log.path != bootstrap_.access_log.path;
   if (restart_needed) {
-    log::warn("node, admin, workers and access_log.path take effect at the next start");
+    log::warn("node, admin, workers, memory, connections and access_log.path take effect at the next "
+              "start");
   }
   if (!same_membership(loaded.bootstrap->membership, bootstrap_.membership)) {
     log::warn("control_plane, identity, workload and state_dir take effect at the next start");
@@ -177,6 +189,7 @@ void Sidecar::reload() {
 void Sidecar::run() {
   if (source_->advance()) push();
   note_answers();
+  if (memory_watch_.take()) report_memory();
   if (terminate_->take() || interrupt_->take()) {
     if (draining_) {
       log::warn("second signal: stopping at once");
@@ -210,6 +223,7 @@ void Sidecar::note_answers() {
   if (!ready_ && source_->complete()) {
     ready_ = true;
     log::info("ready");
+    give_back_program_pages();
   }
 }
 
@@ -240,6 +254,20 @@ void Sidecar::begin_drain() {
   grace_timer_.arm(bootstrap_.drain_grace);
   source_->leave();
   for (std::unique_ptr<WorkerThread>& worker : workers_) worker->drain();
+}
+
+void Sidecar::report_memory() {
+  if (memory_said_ != Instant{} && loop_.now() < memory_said_ + kMemorySaidEvery) return;
+  memory_said_ = loop_.now();
+  const MemoryBudget& budget = MemoryBudget::of_process();
+  log::warn("memory is short: new requests are refused and what is idle or holds most is ended "
+            "limit_mib=" + std::to_string(budget.limit() >> 20) +
+            " used_mib=" + std::to_string(budget.used() >> 20));
+}
+
+std::string Sidecar::metrics() const {
+  memory_stats_->refresh();
+  return stats_.prometheus_text();
 }
 
 std::string_view Sidecar::state() const {

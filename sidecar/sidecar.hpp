@@ -13,6 +13,7 @@
 #include "core/base/stats.hpp"
 #include "core/net/file_watch.hpp"
 #include "core/net/loop.hpp"
+#include "core/net/memory_watch.hpp"
 #include "core/net/network.hpp"
 #include "core/net/signal.hpp"
 #include "core/net/timer.hpp"
@@ -20,6 +21,7 @@
 #include "sidecar/config/load.hpp"
 #include "sidecar/source/config_source.hpp"
 #include "sidecar/telemetry/access_log.hpp"
+#include "sidecar/telemetry/memory_stats.hpp"
 #include "sidecar/worker_thread.hpp"
 
 namespace tulle {
@@ -44,12 +46,13 @@ class Sidecar final : private Task, private admin::AdminSource {
   void announce();
   void announce_listeners();
   void begin_drain();
+  void report_memory();
 
   // AdminSource
   bool ready() const override { return ready_ && !draining_; }
   const config::Snapshot& snapshot() const { return *source_->snapshot(); }
   std::string_view state() const override;
-  std::string metrics() const override { return stats_.prometheus_text(); }
+  std::string metrics() const override;
   std::string config_json() const override;
 
   const std::string config_path_;
@@ -59,6 +62,9 @@ class Sidecar final : private Task, private admin::AdminSource {
   StatShard shard_;
   StatId reloads_, rejected_reloads_, generation_gauge_, certificate_expiry_;
   int64_t expiry_shown_ = 0;
+  std::unique_ptr<telemetry::MemoryStats> memory_stats_;
+  MemoryWatch memory_watch_;
+  Instant memory_said_;            // when the log last said that memory is full
   routing::Admissions admissions_;
   policies::Broadcast broadcast_;
   exchange::ExhaustedRequests exhausted_;

@@ -10,6 +10,11 @@ namespace {
 constexpr Duration kSweepInterval = 1s;
 // Names are given up after an hour without use, so knowing it to minutes is enough.
 constexpr Duration kUseInterval = 5min;
+// How often short memory is looked at again, at least. And for how
+// long new requests are refused before others are ended for them.
+constexpr Duration kReliefInterval = 20ms;
+constexpr Duration kReliefPatience = 1s;
+constexpr uint32_t kReliefTurns = 2;
 
 template <class Visit>
 void for_each_table(const config::Snapshot& snapshot, Visit visit) {
@@ -34,6 +39,8 @@ Worker::Worker(Loop& loop, Network& network, const WorkerEnvironment& environmen
       clusters_(loop, network, policy_host(), environment.admissions),
       route_chains_(policy_host()),
       sweep_timer_(*this),
+      memory_watch_(*this),
+      relief_timer_(*this),
       use_timer_(*this) {
   environment_.stats.attach(shard_);
   if (environment_.broadcast != nullptr) environment_.broadcast->join(receiver(), loop);
@@ -116,7 +123,8 @@ Result<void> Worker::open_gateway(const std::shared_ptr<const config::ListenerCo
   const bool inbound = config->direction == config::Direction::inbound;
   const uint32_t slot =
       request_stats_.listener_slot(config->name, inbound ? "inbound" : "outbound");
-  auto gateway = std::make_unique<accept::Gateway>(host(), config, environment_.node_id, slot);
+  auto gateway = std::make_unique<accept::Gateway>(host(), config, environment_.node_id, slot,
+                                                   environment_.max_connections);
   const auto real = bound.find(config->name);
   const Address& at = real == bound.end() ? config->address : real->second;
   Result<void> listening = gateway->listen(network_, at, environment_.reuse_port);
@@ -191,6 +199,8 @@ void Worker::refused(const exchange::RefusalSummary& summary) {
 }
 
 void Worker::run() {
+  const bool told = memory_watch_.take();
+  if (told || relief_timer_.armed() || relief_timer_.fired()) relieve_memory();
   if (use_timer_.fired()) report_use();
   if (sweep_timer_.fired()) sweep_timer_.disarm();
   sweep();
@@ -209,6 +219,35 @@ void Worker::sweep() {
   std::erase_if(removed_, [](const auto& gateway) { return gateway->drained(); });
   const bool more = !former_.empty() || !removed_.empty() || !clusters_.idle();
   if (more && !sweep_timer_.armed()) sweep_timer_.arm(kSweepInterval);
+}
+
+// Again and again until memory is not short any more. Free blocks go back to the allocator and idle
+// connections close; when that is not enough, or not in time, those who hold most are ended.
+void Worker::relieve_memory() {
+  MemoryBudget& budget = MemoryBudget::of_process();
+  const bool begins = !relief_timer_.armed() && !relief_timer_.fired();
+  relief_timer_.disarm();
+  if (budget.shedding()) {
+    trim_chunk_pool();
+    trim_thread_pools();
+  }
+  for (const auto& gateway : gateways_) gateway->server().hold_accepting(budget.full());
+  if (!budget.shedding()) return;
+  relief_timer_.arm(kReliefInterval);
+  if (begins) short_since_ = loop_.now();
+  const bool pressing = budget.full() || loop_.now() >= short_since_ + kReliefPatience;
+  auto wanted = static_cast<size_t>(budget.excess_share());
+  size_t coming = 0;
+  // What was ended gives its memory back in the turn after this one.
+  if (loop_.turn_number() - shed_turn_ < kReliefTurns) wanted = 0;
+  for (const auto& gateway : gateways_) {
+    if (coming >= wanted) break;
+    const Sheds what = pressing ? Sheds::idle_then_largest : Sheds::idle;
+    coming += gateway->server().shed(what, wanted - coming, loop_.now());
+  }
+  if (coming > 0) shed_turn_ = loop_.turn_number();
+  // In 20 ms more may come than there is room for: full memory is looked at in every turn.
+  if (budget.full() && (coming > 0 || wanted == 0)) defer();
 }
 
 // ---- policies --------------------------------------------------------------------------------

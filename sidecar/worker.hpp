@@ -13,6 +13,7 @@
 #include "core/base/rng.hpp"
 #include "core/base/stats.hpp"
 #include "core/net/loop.hpp"
+#include "core/net/memory_watch.hpp"
 #include "core/net/network.hpp"
 #include "core/net/timer.hpp"
 #include "sidecar/accept/gateway.hpp"
@@ -36,6 +37,7 @@ struct WorkerEnvironment {
   DestinationRequests* destinations = nullptr;  // null: there is nobody to ask
   policies::Broadcast* broadcast = nullptr;     // null: the worker is the only one
   exchange::ExhaustedRequests* exhausted = nullptr;  // null: not kept
+  size_t max_connections = 10000;               // of one listener in one worker
 };
 
 // Listener name to the address it is really bound to.
@@ -102,6 +104,7 @@ class Worker final : private Task,
                             const BoundAddresses& bound);
   void name_clusters();
   void sweep();
+  void relieve_memory();
   void wake_waiting();
   void report_use();
   bool quiet(config::Direction direction) const;
@@ -122,6 +125,10 @@ class Worker final : private Task,
   std::vector<std::unique_ptr<accept::Gateway>> removed_;       // draining, no longer configured
   Task* owner_ = nullptr;
   Timer sweep_timer_;
+  MemoryWatch memory_watch_;
+  Timer relief_timer_;                                          // armed while memory is short
+  Instant short_since_;
+  uint32_t shed_turn_ = 0;                                      // when something was last ended
   // Exchanges whose destination is not in the snapshot yet, and which destinations had requests
   // since that was last reported; by Destination::index of the present snapshot.
   List<exchange::DestinationWait, exchange::DestinationTag> waiting_;

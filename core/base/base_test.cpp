@@ -31,7 +31,7 @@ TEST(Result, IsAValueOrAnError) {
 // Names are a contract: every code has one, and they differ.
 TEST(Result, EveryCodeHasAName) {
   std::set<std::string_view> names;
-  const int last = static_cast<int>(Code::address_in_use);
+  const int last = static_cast<int>(Code::loop_detected);
   for (int i = 0; i <= last; ++i) names.insert(to_string(static_cast<Code>(i)));
   EXPECT_EQ(names.size(), static_cast<size_t>(last) + 1);
   EXPECT_EQ(to_string(Code::refused_stream), "refused_stream");

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/base/input_block.hpp"
+#include "core/base/memory_budget.hpp"
 
 // A pooled chunk is not free memory to the sanitizer; poisoning finds uses after the last release.
 #if defined(__SANITIZE_ADDRESS__)
@@ -117,7 +118,7 @@ class ChunkPool {
     const size_t i = index_of(chunk->capacity);
     const bool odd = i == kCapacities.size();
     if (odd || stats_.bytes_pooled + chunk->capacity > kPoolLimit || orphaned_) {
-      std::free(chunk);
+      deallocate(chunk);
       if (orphaned_ && stats_.chunks_in_use == 0) delete this;
       return;
     }
@@ -131,7 +132,7 @@ class ChunkPool {
       while (free_[i] != nullptr && stats_.bytes_pooled > keep) {
         Chunk* chunk = std::exchange(free_[i], free_[i]->next_free);
         stats_.bytes_pooled -= chunk->capacity;
-        std::free(chunk);
+        deallocate(chunk);
       }
     }
   }
@@ -166,7 +167,13 @@ class ChunkPool {
     ASSERT(chunk != nullptr);
     chunk->pool = this;
     chunk->capacity = static_cast<uint32_t>(payload);
+    charge_memory(MemoryUse::buffers, sizeof(Chunk) + payload);
     return chunk;
+  }
+
+  static void deallocate(Chunk* chunk) {
+    give_back_memory(MemoryUse::buffers, sizeof(Chunk) + chunk->capacity);
+    std::free(chunk);
   }
 
   void count(Chunk* chunk) {

@@ -39,6 +39,7 @@ std::string_view to_string(Code code) {
     case Code::not_found: return "not_found";
     case Code::io_error: return "io_error";
     case Code::address_in_use: return "address_in_use";
+    case Code::loop_detected: return "loop_detected";
   }
   UNREACHABLE();
 }

@@ -57,6 +57,8 @@ enum class Code : uint8_t {
   not_found,
   io_error,
   address_in_use,
+  // Appended later.
+  loop_detected,     // a request has come back to us, or passed too many hops: an exchange's end
 };
 
 std::string_view to_string(Code code);

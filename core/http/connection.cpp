@@ -317,6 +317,13 @@ void Connection::close_now(Code why) {
   settle();
 }
 
+void Connection::cut_off(Error why) {
+  if (phase_ == Phase::over) return;
+  wire_lost_ = true;
+  if (phase_ == Phase::serving) codec_->end_of_input(why);
+  abandon(std::move(why));
+}
+
 // Nothing more is sent or read. run() or flush() ends it when the handlers have let go.
 void Connection::abandon(Error why) {
   failure_ = std::move(why);

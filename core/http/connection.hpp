@@ -81,6 +81,8 @@ class Connection : private Task,
 
   void retire();                                        // finish what runs, take nothing new
   void close_now(Code why);                             // fail what runs
+  // Fails what runs and drops what the peer has not taken: memory is short.
+  void cut_off(Error why);
   bool retiring() const { return retiring_; }
   bool over() const { return phase_ == Phase::over; }   // to be reaped by its owner
   Protocol protocol() const;
@@ -88,6 +90,11 @@ class Connection : private Task,
   const Address& peer_address() const { return peer_address_; }
   Instant opened_at() const { return opened_at_; }
   Instant last_used() const { return last_used_; }
+
+  // What a survey of memory asks for.
+  size_t backlog() const { return bytes_ != nullptr ? bytes_->backlog() : 0; }
+  List<Stream, LiveTag>* live_streams() { return codec_ ? &codec_->dirty().live : nullptr; }
+  bool encrypted() const { return options_.scheme == "https"; }
 
  private:
   friend class Roster;

@@ -11,6 +11,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/base/memory_budget.hpp"
+
 namespace tulle {
 
 // Names the code asks for by id. The order is that of the table in fields.cpp.
@@ -66,6 +68,10 @@ enum class FieldId : uint8_t {
 FieldId field_id(std::string_view lower_case_name);
 std::string_view field_name(FieldId id);  // not for unknown
 
+// Text of a head, which a peer decides the size of.
+using MeteredText =
+    std::basic_string<char, std::char_traits<char>, MeteredAllocator<char, MemoryUse::streams>>;
+
 class Fields {
  public:
   struct Field {
@@ -120,8 +126,8 @@ class Fields {
   static uint64_t bit(FieldId id) { return uint64_t{1} << static_cast<unsigned>(id); }
   static_assert(static_cast<unsigned>(FieldId::count_) <= 64);
 
-  std::string blob_;
-  std::vector<Entry> index_;
+  MeteredText blob_;
+  std::vector<Entry, MeteredAllocator<Entry, MemoryUse::streams>> index_;
   uint64_t present_ = 0;   // which known names occur
   size_t weight_ = 0;
 };

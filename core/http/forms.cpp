@@ -179,6 +179,24 @@ void forward_response(const Head& from, Head& to, const ForwardingContext& conte
   append_via(from.version, context.via, to.fields);
 }
 
+size_t passages(const Fields& fields, std::string_view pseudonym) {
+  if (!fields.has(FieldId::via)) return 0;
+  size_t count = 0;
+  for (const Fields::Field field : fields) {
+    if (field.id != FieldId::via) continue;
+    for (std::string_view rest = field.value; !rest.empty();) {
+      const size_t comma = rest.find(',');
+      const std::string_view hop = rest.substr(0, comma);
+      rest.remove_prefix(comma == std::string_view::npos ? rest.size() : comma + 1);
+      // "1.1 name (comment)": what was spoken, and who says so.
+      const size_t name = hop.find_first_not_of(' ', hop.find(' ', hop.find_first_not_of(' ')));
+      if (name == std::string_view::npos) continue;
+      count += hop.substr(name, hop.find_first_of(" \t", name) - name) == pseudonym ? 1 : 0;
+    }
+  }
+  return count;
+}
+
 void forward_trailers(const Fields& from, Fields& to, bool peer_is_mesh) {
   copy_fields(from, to, [peer_is_mesh](const Fields::Field& field) {
     return !forbidden_in_trailers(field.id) && !stripped(field.name, peer_is_mesh);

@@ -22,6 +22,9 @@ struct ForwardingContext {
 // Copies `from` into `to` (which is clear) as the next hop should see it.
 void forward_request(const Head& from, Head& to, const ForwardingContext& context);
 void forward_response(const Head& from, Head& to, const ForwardingContext& context);
+// How often a message has passed proxies of this name, as its `via` fields say.
+size_t passages(const Fields& fields, std::string_view pseudonym);
+
 // `peer_is_mesh`: a hop in the mesh says in the trailers why a gRPC call has ended.
 void forward_trailers(const Fields& from, Fields& to, bool peer_is_mesh = false);
 

@@ -34,7 +34,7 @@ class TornText {
 
  private:
   ByteView seen_;
-  std::string copy_;
+  MeteredText copy_;
   bool torn_ = false;
 };
 
@@ -95,7 +95,7 @@ class Http1Parser {
   uint8_t empty_lines_ = 0;
   std::unique_ptr<llhttp__internal_s> llhttp_;
   Refusal refusal_;
-  std::string line_;                // a torn start line
+  MeteredText line_;                // a torn start line
   ByteView whole_line_;             // valid from line_done to begin_*_fields
   RequestLine request_line_;
   StatusLine status_line_;

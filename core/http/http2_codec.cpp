@@ -6,6 +6,8 @@
 #include <array>
 #include <utility>
 
+#include "core/base/memory_budget.hpp"
+
 namespace tulle {
 namespace {
 
@@ -46,6 +48,7 @@ Http2Codec::~Http2Codec() {
   nghttp2_session_del(session_);
   while (Http2Stream* s = live_.pop_front()) {
     if (s->stream != nullptr && !s->handed_out) s->stream->discard();
+    take_back_promise(*s);
     delete s;
   }
 }
@@ -70,12 +73,19 @@ Http2Stream* Http2Codec::wire_half(Stream& stream) const {
   return reinterpret_cast<Http2Stream*>(static_cast<uintptr_t>(stream.wire_count));
 }
 
+// Of the memory budget: what its window has grown by.
+void Http2Codec::take_back_promise(const Http2Stream& s) const {
+  if (s.window <= limits_.stream_window) return;
+  MemoryBudget::of_process().release_promise(s.window - limits_.stream_window);
+}
+
 void Http2Codec::close(Http2Stream& s) {
   if (s.id != 0) set_user_pointer(s.id, nullptr);
   if (reading_ == &s) reading_ = nullptr;
   Stream* stream = s.stream;
   const bool handed_out = s.handed_out;
   heads_held_ -= s.head_weight;
+  take_back_promise(s);
   delete &s;
   --open_;
   if (life_ == Life::retiring && !server() && open_ == 0) last_goaway_due_ = true;

@@ -175,6 +175,7 @@ class Http2Codec final : public Codec {
   Http2Stream& add_stream(int32_t id);
   Http2Stream* wire_half(Stream& stream) const;
   void close(Http2Stream& s);
+  void take_back_promise(const Http2Stream& s) const;
   void fail_all(const Error& error);
   void end(Http2Error code, const Error& error);
   void submit_last_goaway();

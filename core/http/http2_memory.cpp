@@ -5,6 +5,8 @@
 #include <cstring>
 #include <utility>
 
+#include "core/base/memory_budget.hpp"
+
 namespace tulle {
 
 // What stands in front of every block. Its size keeps the payload aligned for anything.
@@ -15,13 +17,34 @@ struct alignas(std::max_align_t) Http2Memory::Block {
 
 Http2Memory& Http2Memory::of_thread() {
   static thread_local Http2Memory memory;
+  static thread_local const bool trimmed_with_thread = [] {
+    trim_with_thread([] { of_thread().trim(); });
+    return true;
+  }();
+  (void)trimmed_with_thread;
   return memory;
 }
 
-Http2Memory::~Http2Memory() {
-  for (Block* block : free_) {
-    while (block != nullptr) std::free(std::exchange(block, block->next));
+Http2Memory::~Http2Memory() { trim(); }
+
+void Http2Memory::trim() {
+  for (Block*& block : free_) {
+    while (block != nullptr) give_up(std::exchange(block, block->next));
   }
+  bytes_kept_ = 0;
+}
+
+Http2Memory::Block* Http2Memory::get(size_t capacity) {
+  auto* block = static_cast<Block*>(std::malloc(sizeof(Block) + capacity));
+  if (block == nullptr) return nullptr;
+  block->capacity = capacity;
+  charge_memory(MemoryUse::http2, sizeof(Block) + capacity);
+  return block;
+}
+
+void Http2Memory::give_up(Block* block) {
+  give_back_memory(MemoryUse::http2, sizeof(Block) + block->capacity);
+  std::free(block);
 }
 
 // Running out of memory is reported as null: nghttp2 turns it into an error of the connection.
@@ -30,19 +53,16 @@ void* Http2Memory::allocate(size_t size) {
   Block* block = nullptr;
   if (rank >= kClasses) {
     if (size > SIZE_MAX - sizeof(Block)) return nullptr;
-    block = static_cast<Block*>(std::malloc(sizeof(Block) + size));
-    if (block == nullptr) return nullptr;
-    block->capacity = size;
-    return block + 1;
+    block = get(size);
+    return block == nullptr ? nullptr : block + 1;
   }
   const size_t capacity = (rank + 1) * kStep;
   if (free_[rank] != nullptr) {
     block = std::exchange(free_[rank], free_[rank]->next);
     bytes_kept_ -= capacity;
   } else {
-    block = static_cast<Block*>(std::malloc(sizeof(Block) + capacity));
+    block = get(capacity);
     if (block == nullptr) return nullptr;
-    block->capacity = capacity;
   }
   return block + 1;
 }
@@ -70,7 +90,7 @@ void Http2Memory::release(void* memory) {
   Block* block = static_cast<Block*>(memory) - 1;
   const size_t rank = (block->capacity - 1) / kStep;
   if (rank >= kClasses || bytes_kept_ + block->capacity > kKeep) {
-    std::free(block);
+    give_up(block);
     return;
   }
   block->next = std::exchange(free_[rank], block);

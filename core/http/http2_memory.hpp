@@ -26,10 +26,13 @@ class Http2Memory {
   void* reallocate(void* block, size_t size);
   void release(void* block);
 
+  void trim();  // gives the free blocks back
   size_t bytes_kept() const { return bytes_kept_; }
 
  private:
   struct Block;
+  static Block* get(size_t capacity);
+  static void give_up(Block* block);
   static constexpr size_t kStep = 64;
   static constexpr size_t kClasses = 32;  // up to 2 KiB; larger blocks live as long as a session
   static constexpr size_t kKeep = 512 * 1024;

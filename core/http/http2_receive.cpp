@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string>
 
+#include "core/base/memory_budget.hpp"
 #include "core/http/http2_codec.hpp"
 #include "core/http/http2_rules.hpp"
 #include "core/http/reply.hpp"
@@ -149,6 +150,15 @@ bool Http2Codec::head_begun(int32_t id, bool new_request, bool whole) {
     // One that crossed our GOAWAY, whose number says that it was never processed; or one too many.
     if (last_goaway_submitted_ || open_ >= limits_.max_concurrent_streams) {
       refuse_surplus(id);
+      in_header_block_ = !whole;
+      return false;
+    }
+    if (server() && MemoryBudget::of_process().full()) {
+      // The cheapest answer there is, and one that lets the peer try elsewhere. Not its fault.
+      MemoryBudget::of_process().count(Shed::stream);
+      budget_.valid_head();
+      budget_.exchange_done();  // pays for our reset
+      nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM);
       in_header_block_ = !whole;
       return false;
     }
@@ -324,7 +334,9 @@ void Http2Codec::grow_window(Http2Stream& s) {
   s.drained = 0;
   s.drain_began = now_;
   if (!quick || s.window >= limits_.stream_window_max) return;
-  s.window = std::min(2 * s.window, limits_.stream_window_max);
+  const uint32_t window = std::min(2 * s.window, limits_.stream_window_max);
+  if (!MemoryBudget::of_process().promise(window - s.window)) return;
+  s.window = window;
   nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, s.id,
                                         static_cast<int32_t>(s.window));
   s.stream->set_credit_step(s.window / 2);

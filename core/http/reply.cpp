@@ -32,7 +32,7 @@ Row row_of(Code code) {
     case Code::no_route: return {404, kUnimplemented, "No route matches the request"};
     case Code::no_endpoint: return {503, kUnavailable, "The service has no usable endpoint"};
     case Code::circuit_open: return {503, kUnavailable, "A limit towards the service is reached"};
-    case Code::overloaded: return {503, kUnavailable, "Too much is waiting"};
+    case Code::overloaded: return {503, kUnavailable, "Too much is waiting, or memory is short"};
     case Code::config_missing: return {503, kUnavailable, "The configuration has not arrived"};
     case Code::connect_failed: return {502, kUnavailable, "The endpoint refused the connection"};
     case Code::connect_timeout: return {502, kUnavailable, "The endpoint could not be reached in time"};
@@ -62,6 +62,7 @@ Row row_of(Code code) {
     case Code::protocol_error: return {502, kUnavailable, "The connection ended early"};
     case Code::idle_timeout: return {504, kDeadlineExceeded, "Nothing was heard for too long"};
     case Code::draining: return {503, kUnavailable, "Shutting down"};
+    case Code::loop_detected: return {508, kInternal, "The request goes in a circle"};
     case Code::not_found: return {404, kUnimplemented, "Not found"};
     case Code::invalid_config:
     case Code::io_error:
@@ -165,6 +166,7 @@ std::string_view response_flag(const Error& error) {
     case Code::circuit_open:
     case Code::overloaded: return "UO";
     case Code::config_missing:
+    case Code::loop_detected:
     case Code::invalid_backend: return "NC";
     case Code::connect_failed:
     case Code::connect_timeout:

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "core/base/memory_budget.hpp"
+
 namespace tulle {
 namespace {
 
@@ -46,6 +48,12 @@ void Server::add(std::unique_ptr<ByteStream> bytes) {
 
 void Server::set_tls(std::shared_ptr<const TlsContext> tls) { tls_ = std::move(tls); }
 
+void Server::hold_accepting(bool held) {
+  if (std::exchange(held_, held) == held) return;
+  if (held) MemoryBudget::of_process().count(Shed::accepting);
+  wake();
+}
+
 void Server::stop_accepting() { acceptor_.reset(); }
 
 void Server::drain() {
@@ -71,13 +79,13 @@ void Server::run() {
 
 void Server::take_arrivals() {
   if (acceptor_ == nullptr) return;
-  for (int taken = 0; roster_.count() < options_.max_connections; ++taken) {
+  for (int taken = 0; !held_ && roster_.count() < options_.max_connections; ++taken) {
     if (taken == kArrivalsPerRun) return defer();
     std::unique_ptr<ByteStream> bytes = acceptor_->accept();
     if (bytes == nullptr) break;
     add(std::move(bytes));
   }
-  const bool full = roster_.count() >= options_.max_connections;
+  const bool full = held_ || roster_.count() >= options_.max_connections;
   if (full == paused_) return;
   paused_ = full;
   acceptor_->pause(full);

@@ -9,6 +9,7 @@
 
 #include "core/http/connection.hpp"
 #include "core/http/roster.hpp"
+#include "core/http/shedding.hpp"
 #include "core/net/network.hpp"
 #include "core/net/task.hpp"
 #include "core/net/tls.hpp"
@@ -34,6 +35,11 @@ class Server : private Task {
   void set_upgrades(const std::shared_ptr<const std::vector<std::string>>& upgrades) {
     options_.limits.upgrades = upgrades;
   }
+  void hold_accepting(bool held);                    // while memory is short
+  // Until about so many bytes will come back. Returns how many will.
+  size_t shed(Sheds what, size_t bytes, Instant now) {
+    return tulle::shed(roster_, what, bytes, now);
+  }
   void stop_accepting();                             // closes the listening socket
   void drain();                                      // stop_accepting, and retire every connection
   void close_all(Code why);                          // drain, and fail what still runs
@@ -55,6 +61,7 @@ class Server : private Task {
   Address local_address_;
   Task* owner_ = nullptr;
   bool paused_ = false;
+  bool held_ = false;
   bool draining_ = false;
 };
 

@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/memory_budget.hpp"
 #include "core/net/task.hpp"
 
 // A pooled stream is not free memory to the sanitizer; poisoning finds uses after its recycling.
@@ -36,7 +37,10 @@ class StreamPool {
  public:
   static Stream* take() {
     std::vector<Stream*>* const kept = list();
-    if (kept == nullptr || kept->empty()) return new Stream;
+    if (kept == nullptr || kept->empty()) {
+      charge_memory(MemoryUse::streams, kCharge);
+      return new Stream;
+    }
     Stream* stream = kept->back();
     kept->pop_back();
     ASAN_UNPOISON_MEMORY_REGION(stream, sizeof(Stream));
@@ -45,29 +49,43 @@ class StreamPool {
 
   static void give_back(Stream* stream) {
     std::vector<Stream*>* const kept = list();
-    if (kept == nullptr || kept->size() == kKept) {
-      delete stream;
-      return;
-    }
+    if (kept == nullptr || kept->size() == kKept) return destroy(stream);
     kept->push_back(stream);
     ASAN_POISON_MEMORY_REGION(stream, sizeof(Stream));
   }
 
  private:
-  // A burst must not pin its memory for ever: about 1 MiB at a typical 2 KiB.
+  // A burst must not pin its memory for ever: about 1 MiB at a typical 2 KiB, and nothing once the
+  // thread has been idle for a while.
   static constexpr size_t kKept = 512;
+  // What a stream weighs beside the heads and bodies, which are charged on their own: itself and
+  // the short texts of its heads.
+  static constexpr size_t kCharge = sizeof(Stream) + 256;
 
   struct OfThread {
     std::vector<Stream*> kept;
-    OfThread() { kept.reserve(kKept); }
+    OfThread() {
+      kept.reserve(kKept);
+      trim_with_thread([] { destroy_all(*list()); });
+    }
     ~OfThread() {
       gone_ = true;
-      for (Stream* stream : kept) {
-        ASAN_UNPOISON_MEMORY_REGION(stream, sizeof(Stream));
-        delete stream;
-      }
+      destroy_all(kept);
     }
   };
+
+  static void destroy(Stream* stream) {
+    give_back_memory(MemoryUse::streams, kCharge);
+    delete stream;
+  }
+
+  static void destroy_all(std::vector<Stream*>& kept) {
+    for (Stream* stream : kept) {
+      ASAN_UNPOISON_MEMORY_REGION(stream, sizeof(Stream));
+      destroy(stream);
+    }
+    kept.clear();
+  }
 
   // Null when the thread has already ended its pool; a stream of a static object may come later.
   static std::vector<Stream*>* list() {
@@ -233,6 +251,11 @@ void Stream::fail(Error error) {
   wake_owner();
 }
 
+void Stream::evict() {
+  evicted_ = true;
+  wake_owner();
+}
+
 size_t Stream::take_credit() { return std::exchange(credit_, 0); }
 
 const Head* Stream::departing_interim() const {
@@ -352,6 +375,7 @@ void Stream::reset() {
   outbound_ended_ = departed_ = released_ = codec_closed_ = reused_connection_ = false;
   untouched_ = true;
   wants_room_ = false;
+  evicted_ = false;
 }
 
 }  // namespace tulle

@@ -100,6 +100,9 @@ class Stream : private ListNode<DirtyTag>, private ListNode<StreamTag>, private 
   bool departed() const { return departed_; }
   void cancel(Code why);            // ends both directions now; failure() stays what it was
 
+  // Memory is short and this stream was chosen: the handler ends it as soon as it can.
+  bool evicted() const { return evicted_; }
+
   void set_owner(Task* owner) { owner_ = owner; }   // whom to wake; null to sleep for good
 
   // Facts about the connection, for logs, policies and retry decisions.
@@ -128,6 +131,10 @@ class Stream : private ListNode<DirtyTag>, private ListNode<StreamTag>, private 
   // The first one counts; both directions are over; wakes. Not a clean end: arrived() and
   // departed() stay what they were.
   void fail(Error error);
+  void evict();                             // wakes
+  bool has_owner() const { return owner_ != nullptr; }
+  // About what it holds: queued bodies and the head that has arrived.
+  size_t held() const { return inbound_.size() + outbound_.size() + head_.fields.weight(); }
   size_t take_credit();                     // bytes taken by the handler since the last call
   void set_credit_step(size_t step) { credit_step_ = step; }  // dirty after this many taken bytes
 
@@ -213,6 +220,7 @@ class Stream : private ListNode<DirtyTag>, private ListNode<StreamTag>, private 
   bool untouched_ = true;
   bool reused_connection_ = false;
   mutable bool wants_room_ = false;
+  bool evicted_ = false;
 };
 
 }  // namespace tulle

@@ -9,6 +9,7 @@
 
 #include "core/base/bytes.hpp"
 #include "core/base/log.hpp"
+#include "core/base/memory_budget.hpp"
 #include "core/net/timer.hpp"
 
 namespace tulle {
@@ -77,7 +78,9 @@ Loop::Loop(std::unique_ptr<Engine> engine)
     : engine_(std::move(engine)),
       timers_(std::make_unique<TimerWheel>(engine_->now())),
       now_(engine_->now()),
-      spin_(kSpinDefault) {}
+      spin_(kSpinDefault) {
+  MemoryMeter::of_thread().trimmed();  // what the thread did before is not this loop's to tidy up
+}
 
 Loop::~Loop() {
   closing_ = true;
@@ -229,12 +232,16 @@ void Loop::update_timer() {
   engine_->wake_at(next);
 }
 
-// Memory that a burst has left in the chunk pool goes back when nothing much happens any more.
+// Memory that a burst has left in pools goes back when nothing much happens any more.
 void Loop::trim_when_idle() {
   if (trim_at_ != kNever && now_ < trim_at_) return;
   const bool quiet = counters_.runs - runs_at_trim_ < kTrimQuiet;
-  if (trim_at_ != kNever && quiet) trim_chunk_pool(kTrimTo);
-  const bool again = chunk_pool_stats().bytes_pooled > kTrimFrom;
+  if (trim_at_ != kNever && quiet) {
+    trim_chunk_pool(kTrimTo);
+    trim_thread_memory();
+  }
+  const bool again = chunk_pool_stats().bytes_pooled > kTrimFrom ||
+                     MemoryMeter::of_thread().worth_trimming();
   trim_at_ = again ? now_ + kTrimAfter : kNever;
   runs_at_trim_ = counters_.runs;
 }

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "core/base/input_block.hpp"
+#include "core/base/memory_budget.hpp"
 #include "core/net/listen_socket.hpp"
 #include "core/net/uv_cell.hpp"
 
@@ -25,6 +26,9 @@ InputBlock& read_block() {
 constexpr uint32_t kReadPerPoll = 256 * 1024;
 
 constexpr int kSlicesPerWrite = 64;
+
+// An idle connection without TLS, with what stands on it: cell, connection, codec, allocator.
+constexpr size_t kConnectionCharge = 2500;
 
 int slices_of(const Bytes& bytes, uv_buf_t* out, size_t& total) {
   const size_t count = std::min<size_t>(bytes.slice_count(), kSlicesPerWrite);
@@ -62,12 +66,14 @@ class TcpCell::Linger final : private Task {
 TcpCell::TcpCell(Loop& loop, Origin peer_is, const Address& peer)
     : Flusher(loop, Stage::write), loop_(loop), peer_is_(peer_is), peer_(peer) {
   loop_.cell_opened();
+  charge_memory(MemoryUse::connections, kConnectionCharge);
   uv_tcp_init(uv_loop_of(loop), &tcp_);  // makes no socket yet, so it cannot fail
   tcp_.data = this;
 }
 
 TcpCell::~TcpCell() {
   if (peer_is_ == Origin::downstream) loop_.accepted_closed();
+  give_back_memory(MemoryUse::connections, kConnectionCharge);
   loop_.cell_closed();
 }
 

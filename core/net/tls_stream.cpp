@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/base/input_block.hpp"
+#include "core/base/memory_budget.hpp"
 #include "core/net/tls_words.hpp"
 
 namespace tulle {
@@ -17,6 +18,7 @@ constexpr size_t kWorthItsOwnRecord = 12 * 1024;  // copying costs more than a s
 constexpr size_t kHandshakeHold = 64 * 1024;      // more than a whole flight with the longest chain
 constexpr uint8_t kMaxDatalessRecords = 32;
 constexpr Duration kAlertLinger = 1s;
+constexpr size_t kTlsCharge = 20 * 1024;          // what OpenSSL keeps of an idle connection
 
 thread_local char thread_gather[kRecord];
 
@@ -72,10 +74,13 @@ TlsStream::TlsStream(Loop& loop, std::unique_ptr<ByteStream> inner,
     : Task(loop),
       Flusher(loop, Flusher::Stage::write),
       inner_(std::move(inner)),
-      context_(std::move(context)) {}
+      context_(std::move(context)) {
+  charge_memory(MemoryUse::tls, kTlsCharge);
+}
 
 TlsStream::~TlsStream() {
   ASSERT(!calling_reader_);  // readers record; they destroy nothing from inside a call
+  give_back_memory(MemoryUse::tls, kTlsCharge);
   // A peer whom we have refused gets to read why: closing now could turn the alert into a reset.
   const bool gone = inner_ended_ && inner_why_.has_value();
   if (phase_ != Phase::failed || session_ == nullptr || gone || inner_ == nullptr)

@@ -21,8 +21,9 @@ std::string hop_of(const config::ListenerConfig& config, std::string_view node_i
 
 }  // namespace
 
-Server::Options Gateway::options_of(const config::ListenerConfig& config) {
+Server::Options Gateway::options_of(const config::ListenerConfig& config, size_t max_connections) {
   Server::Options options;
+  options.max_connections = max_connections;
   options.protocol = protocol_of(config.http.codec);
   options.limits = config.http.limits;
   options.tls = config.tls;
@@ -31,12 +32,12 @@ Server::Options Gateway::options_of(const config::ListenerConfig& config) {
 }
 
 Gateway::Gateway(exchange::ExchangeHost& host, std::shared_ptr<const config::ListenerConfig> config,
-                 std::string_view node_id, uint32_t stat_slot)
+                 std::string_view node_id, uint32_t stat_slot, size_t max_connections)
     : host_(host),
       config_(std::move(config)),
       hop_(hop_of(*config_, node_id)),
       stat_slot_(stat_slot),
-      server_(host.loop(), *this, options_of(*config_)) {}
+      server_(host.loop(), *this, options_of(*config_, max_connections)) {}
 
 Result<void> Gateway::listen(Network& network, const Address& at, bool reuse_port) {
   return server_.listen(network, at, {.reuse_port = reuse_port});

@@ -15,7 +15,7 @@ namespace tulle::accept {
 class Gateway final : public Service {
  public:
   Gateway(exchange::ExchangeHost& host, std::shared_ptr<const config::ListenerConfig> config,
-          std::string_view node_id, uint32_t stat_slot);
+          std::string_view node_id, uint32_t stat_slot, size_t max_connections);
 
   Result<void> listen(Network& network, const Address& at, bool reuse_port);
   void adopt(std::shared_ptr<const config::ListenerConfig> config);
@@ -31,7 +31,7 @@ class Gateway final : public Service {
   void refused(const Refused& what, const Connection& connection) override;
 
  private:
-  static Server::Options options_of(const config::ListenerConfig& config);
+  static Server::Options options_of(const config::ListenerConfig& config, size_t max_connections);
 
   exchange::ExchangeHost& host_;
   // Also keeps what exchanges of a removed listener look at.

@@ -16,6 +16,9 @@ using nlohmann::json;
 constexpr uint16_t kAdminPort = 15000;
 constexpr uint64_t kMostWorkers = 256;
 constexpr uint64_t kLongestGrace = 3600;
+constexpr uint64_t kLeastMemory = 8;              // MiB: below that nothing could be served
+constexpr uint64_t kMostMemory = 1024 * 1024;
+constexpr uint64_t kMostConnections = 10'000'000;
 
 Node read_node(const json& value, const Place& place) {
   Node node;
@@ -122,6 +125,17 @@ void read_all(const json& value, Bootstrap& bootstrap, Problems& problems) {
   bootstrap.admin = read_admin(admin != nullptr ? *admin : json::object(), place.field("admin"));
   const uint64_t workers = object.number("workers", 0, 1, kMostWorkers);
   if (workers > 0) bootstrap.workers = static_cast<unsigned>(workers);
+  if (const json* memory = object.find("memory")) {
+    JsonObject fields(*memory, place.field("memory"));
+    const uint64_t limit = fields.number("limit_mib", 0, kLeastMemory, kMostMemory);
+    if (limit > 0) bootstrap.memory_limit = limit << 20;
+    fields.finish();
+  }
+  if (const json* connections = object.find("connections")) {
+    JsonObject fields(*connections, place.field("connections"));
+    bootstrap.connections = fields.number("per_listener", bootstrap.connections, 1, kMostConnections);
+    fields.finish();
+  }
   if (const json* drain = object.find("drain")) {
     JsonObject fields(*drain, place.field("drain"));
     bootstrap.drain_grace =

@@ -48,6 +48,8 @@ struct Bootstrap {
   Membership membership;
   Address admin;                          // 127.0.0.1:15000 by default
   std::optional<unsigned> workers;        // absent: from the CPU quota
+  std::optional<uint64_t> memory_limit;   // bytes for traffic; absent: from cgroup and machine
+  size_t connections = 10000;             // accepted by one listener, over all workers
   Duration drain_grace = 20s;             // how long a shutdown waits for running exchanges
   AccessLog access_log;
   xds::ResourceSet resources;             // static_resources

@@ -40,6 +40,7 @@ TEST(Bootstrap, EverythingIsOptional) {
   ASSERT_TRUE(read.bootstrap) << to_text(read.problems);
   EXPECT_EQ(read.bootstrap->admin.to_string(), "127.0.0.1:15000");
   EXPECT_FALSE(read.bootstrap->identity);
+  EXPECT_FALSE(read.bootstrap->memory_limit);
   EXPECT_TRUE(read.bootstrap->resources.empty());
 }
 
@@ -47,6 +48,7 @@ TEST(Bootstrap, ReadsWhatIsGiven) {
   const BootstrapRead read = read_bootstrap(R"({
     "node": {"id": "n", "metadata": {"b": 1, "a": [true]}, "locality": {"sub_zone": "rack"}},
     "admin": {"address": "::1", "port": 0}, "workers": 3, "drain": {"grace_seconds": 0},
+    "memory": {"limit_mib": 64}, "connections": {"per_listener": 500},
     "access_log": {"path": "/tmp/log", "filter": "off"}})");
   ASSERT_TRUE(read.bootstrap) << to_text(read.problems);
   EXPECT_EQ(read.bootstrap->node.metadata_json, R"({"a":[true],"b":1})");
@@ -54,6 +56,8 @@ TEST(Bootstrap, ReadsWhatIsGiven) {
   EXPECT_EQ(read.bootstrap->admin.to_string(), "[::1]:0");
   EXPECT_EQ(read.bootstrap->workers, 3u);
   EXPECT_EQ(read.bootstrap->drain_grace, 0s);
+  EXPECT_EQ(read.bootstrap->memory_limit, uint64_t{64} << 20);
+  EXPECT_EQ(read.bootstrap->connections, 500u);
   EXPECT_EQ(read.bootstrap->access_log.path, "/tmp/log");
   EXPECT_EQ(read.bootstrap->access_log.filter, AccessLogFilter::off);
 }

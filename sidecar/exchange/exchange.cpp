@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "core/base/memory_budget.hpp"
 #include "core/http/authority.hpp"
 #include "core/http/canonical_path.hpp"
 #include "core/http/forms.hpp"
@@ -27,6 +28,10 @@ const char* canonicalise(Head& request, const PathRules& rules) {
   canonicalise_authority(request.authority);
   return canonicalise_path(request.path, rules);
 }
+
+// A request that has been through so many of us is going in a circle: no chain of services passes
+// `via` on, so only hops that directly follow each other add up.
+constexpr size_t kMostPassages = 9;
 
 }  // namespace
 
@@ -67,6 +72,7 @@ bool Exchange::step() {
     return false;
   }
   if (timer_.fired() && check_time()) return true;
+  if (down_->evicted() && phase_ != Phase::replying && !answered_by_mesh_) return evict();
   switch (phase_) {
     case Phase::admitting: return admit();
     case Phase::locating: return locate();
@@ -91,6 +97,14 @@ bool Exchange::admit() {
   // It would echo to scripts what only the application and its user know (cross-site tracing).
   if (request.method == Method::trace) {
     return refuse({Code::not_implemented, Origin::downstream, "TRACE is not forwarded"});
+  }
+  if (MemoryBudget::of_process().shedding()) {
+    MemoryBudget::of_process().count(Shed::request);
+    return refuse({Code::overloaded, Origin::local, "the sidecar's memory is nearly used up"});
+  }
+  if (passages(request.fields, host_.via()) > kMostPassages) {
+    return refuse({Code::loop_detected, Origin::downstream,
+                   "the request has passed " + std::to_string(kMostPassages + 1) + " sidecars"});
   }
   if (asks_for_tunnel(request)) tunnel_ = Tunnel::asked;
   const config::HttpOptions& http = listener_.config->http;

@@ -76,6 +76,7 @@ class Exchange final : public Task, public Pooled<Exchange> {
   policies::RetryPlan tell_outcome(policies::Outcome outcome);
   bool retry(const policies::RetryPlan& plan);
   bool refuse(Error error);
+  bool evict();
   bool answer_directly(const routing::Route& route);
   bool check_time();
   bool run_out_of_time(Error error);

@@ -86,6 +86,17 @@ bool Exchange::refuse(Error error) {
   return true;
 }
 
+// Memory is short, and this exchange holds much of it.
+bool Exchange::evict() {
+  Error error{Code::overloaded, Origin::local,
+              "ended while under way: the sidecar's memory is used up"};
+  if (!down_->head_sent()) return refuse(std::move(error));
+  error_ = std::move(error);
+  down_->cancel(Code::internal);
+  conclude();
+  return false;
+}
+
 bool Exchange::reply() {
   answered_by_mesh_ = true;
   attempt().cancel();

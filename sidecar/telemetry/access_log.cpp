@@ -8,9 +8,11 @@
 #include <charconv>
 #include <cstring>
 #include <ctime>
+#include <utility>
 
 #include "core/http/codec.hpp"
 #include "core/http/reply.hpp"
+#include "core/net/loop.hpp"
 #include "core/net/tls.hpp"
 #include "sidecar/config/snapshot.hpp"
 #include "sidecar/routing/cluster.hpp"
@@ -243,7 +245,26 @@ void AccessLog::write_queued() {
 }
 
 AccessLogBuffer::AccessLogBuffer(Loop& loop, AccessLog* log)
-    : Flusher(loop, Flusher::Stage::write), log_(log) {}
+    : Flusher(loop, Flusher::Stage::write), log_(log), log_loop_(loop) {}
+
+bool AccessLogBuffer::may_write_failure() {
+  const Instant now = log_loop_.now();
+  if (now >= second_ + 1s) begin_second(now);
+  if (++written_ <= kFailuresPerSecond) return true;
+  ++left_out_;
+  return false;
+}
+
+void AccessLogBuffer::begin_second(Instant now) {
+  second_ = now;
+  written_ = 0;
+  if (left_out_ == 0) return;
+  lines_ += "{\"time\":\"";
+  append_time(lines_, wall_now());
+  lines_ += "\",\"left_out\":";
+  append_number(lines_, std::exchange(left_out_, 0));
+  lines_ += "}\n";
+}
 
 void AccessLogBuffer::record(const Summary& summary) {
   if (log_ == nullptr) return;
@@ -251,7 +272,7 @@ void AccessLogBuffer::record(const Summary& summary) {
   if (filter == config::AccessLogFilter::off) return;
   const bool failed = summary.error != nullptr || summary.status >= 500 ||
                       is_failure_of_server(summary.grpc_status);
-  if (filter == config::AccessLogFilter::failures && !failed) return;
+  if (filter == config::AccessLogFilter::failures && (!failed || !may_write_failure())) return;
   render_access_line(summary, wall_now(), lines_);
   flush_later();
 }

@@ -2,7 +2,8 @@
 //
 // Workers render lines into a buffer of their own (AccessLogBuffer) and hand it over once per turn.
 // The queue to the writer is bounded: when the disk is slower than the traffic, lines are dropped
-// and counted, requests never wait.
+// and counted, requests never wait. With the filter `failures` a worker writes at most so many lines
+// a second, so that a flood of bad requests fills no disk; one line then says how many were left out.
 #pragma once
 
 #include <atomic>
@@ -55,8 +56,12 @@ class AccessLogBuffer final : private Flusher {
   // Costs a sender nothing to provoke, so under a flood only some get a line; the counter has all.
   void record(const exchange::RefusalSummary& summary, Instant now);
 
+  static constexpr int kFailuresPerSecond = 1000;
+
  private:
   void flush() override;
+  bool may_write_failure();
+  void begin_second(Instant now);
   bool may_log_refusal(Instant now);
 
   static constexpr uint32_t kRefusalBurst = 100;
@@ -68,6 +73,10 @@ class AccessLogBuffer final : private Flusher {
   uint32_t refusal_lines_ = kRefusalBurst;
   Instant refusals_counted_{};
   uint64_t refusals_left_out_ = 0;  // since the last line
+  Loop& log_loop_;
+  Instant second_;       // when the present second began
+  int written_ = 0;      // failures, in it
+  uint64_t left_out_ = 0;
 };
 
 // One line with its newline, appended to `out`.

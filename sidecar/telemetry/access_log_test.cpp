@@ -9,6 +9,8 @@
 #include "core/http/codec.hpp"
 #include "core/net/address.hpp"
 #include "core/net/test_loop.hpp"
+#include "core/net/loop.hpp"
+#include "core/net/simulated_engine.hpp"
 
 namespace tulle::telemetry {
 namespace {
@@ -118,6 +120,30 @@ TEST_F(AccessLogTest, WhatIsQueuedIsWrittenBeforeTheEnd) {
   int lines = 0;
   for (std::string text; std::getline(file, text);) ++lines;
   EXPECT_EQ(lines, 100);
+  unlink(path.c_str());
+}
+
+TEST_F(AccessLogTest, AFloodOfFailuresIsCutShortAndSaysSo) {
+  const std::string path = testing::TempDir() + "access_log_test." + std::to_string(getpid());
+  {
+    auto log = AccessLog::open({.path = path});
+    ASSERT_TRUE(log.has_value());
+    SimulatedClock clock;
+    SimulatedLoop loop(clock);
+    AccessLogBuffer buffer(loop, log->get());
+    for (int i = 0; i < 5000; ++i) buffer.record(summary_);
+    ASSERT_TRUE(clock.run_until_quiet());
+    clock.run_for(1s);
+    loop.refresh_now();
+    buffer.record(summary_);
+    ASSERT_TRUE(clock.run_until_quiet());
+  }
+  std::ifstream file(path);
+  std::vector<nlohmann::json> lines;
+  for (std::string text; std::getline(file, text);) lines.push_back(nlohmann::json::parse(text));
+  ASSERT_EQ(lines.size(), AccessLogBuffer::kFailuresPerSecond + 2u);
+  EXPECT_EQ(lines[AccessLogBuffer::kFailuresPerSecond]["left_out"], 4000);
+  EXPECT_EQ(lines.back()["status"], 502);
   unlink(path.c_str());
 }
 

@@ -56,7 +56,7 @@ MANAGER = TYPE + "extensions.filters.network.http_connection_manager.v3.HttpConn
 PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
-def bootstrap(*resources, node="test", identity=None, log="all", workers=None, grace=5, admin_port=0):
+def bootstrap(*resources, node="test", identity=None, log="all", workers=None, grace=5, admin_port=0, **more):
     document = {
         "node": {"id": node, "cluster": node},
         "admin": {"address": "127.0.0.1", "port": admin_port},
@@ -68,6 +68,7 @@ def bootstrap(*resources, node="test", identity=None, log="all", workers=None, g
         document["identity"] = identity
     if workers is not None:
         document["workers"] = workers
+    document.update(more)
     return document
 
 

@@ -66,7 +66,7 @@ THIRD_PARTY = [
 # Headers of the operating system. Anything else that is not the C++ library is a new dependency.
 SYSTEM = ["sys/*", "linux/*", "netinet/*", "net/*", "arpa/*", "bits/*", "asm/*"] + [
     name + ".h" for name in "assert byteswap ctype cxxabi dirent dlfcn endian errno execinfo fcntl float "
-    "getopt grp ifaddrs inttypes limits malloc math netdb poll pthread pwd sched semaphore signal spawn "
+    "getopt grp ifaddrs inttypes limits link malloc math netdb poll pthread pwd sched semaphore signal spawn "
     "stdarg stdbool stddef stdint stdio stdlib string strings sysexits syslog termios time ucontext unistd "
     "wait immintrin emmintrin nmmintrin x86intrin arm_neon".split()]
 

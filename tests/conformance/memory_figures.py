@@ -1,0 +1,301 @@
+#!/usr/bin/env python3
+"""What attackers can make a sidecar hold: bytes they send against growth of its memory. Release build.
+
+    TULLE_BUILD=build/release tests/conformance/memory_figures.py          a table for docs/performance.md
+
+Each attack plays against a fresh sidecar. `held` is the growth of private memory (RssAnon) while the
+attack stands, `after` what is left of it some seconds after it has gone. The exit status is 1 when an
+attack holds more than 20 bytes for each that was sent and more than 4 MiB in all, or when a sidecar
+in a memory cgroup did not stay within it.
+"""
+import contextlib
+import os
+import resource
+import struct
+import sys
+import threading
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+os.environ.setdefault("TULLE_BUILD", os.path.join(os.path.dirname(os.path.dirname(HERE)), "build", "release"))
+for folder in (HERE, os.path.join(os.path.dirname(HERE), "e2e")):
+    sys.path.insert(0, folder)
+
+from canary import frame  # noqa: E402
+from mesh import SIDECAR, Mesh, bootstrap, cluster, host, listener, route  # noqa: E402
+from test_resources import (DATA, MIB, SETTINGS, Silent, h2_preface, h2_request, many,  # noqa: E402
+                            send_all_at_once)
+
+WORST_RATIO = 20
+SMALL = 4 * MIB
+SETTLES = 12  # seconds: idle connections linger 2, a loop is idle after 5
+
+
+def memory(pid, field="RssAnon"):
+    with open("/proc/%d/status" % pid) as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith(field))
+
+
+# ---- attacks: each yields (name, bytes sent), with everything still standing ------------------------
+
+def sent(socks, data):
+    return send_all_at_once(socks, data)
+
+
+@contextlib.contextmanager
+def heads_without_end(port):
+    with many(port, 500) as socks:
+        yield sent(socks, b"GET / HTTP/1.1\r\nhost: a\r\n" + b"x: y\r\n" * 90)
+
+
+@contextlib.contextmanager
+def large_heads_without_end(port):
+    with many(port, 500) as socks:
+        yield sent(socks, b"GET / HTTP/1.1\r\nhost: a\r\n" + b"".join(
+            b"x-%d: " % number + b"v" * 550 + b"\r\n" for number in range(90)))
+
+
+@contextlib.contextmanager
+def torn_value(port):
+    with many(port, 500) as socks:
+        total = sent(socks, b"GET / HTTP/1.1\r\nhost: a\r\nx-long: ")
+        for _ in range(50):
+            total += sent(socks, b"v" * 1000)
+        yield total
+
+
+@contextlib.contextmanager
+def stuck_uploads(port):
+    with many(port, 200) as socks:
+        yield sent(socks, b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10000000\r\n\r\n" + b"x" * MIB)
+
+
+@contextlib.contextmanager
+def pipelined(port):
+    with many(port, 200) as socks:
+        yield sent(socks, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n" * 20000)
+
+
+@contextlib.contextmanager
+def hpack_bomb(port):
+    """One entry of 4,000 bytes in the table, referred to 4,000 times in each of 100 streams."""
+    name, value = b"x-bomb", b"v" * 3900
+    size = len(value)
+    length = bytes((0x7f,))
+    rest = size - 127
+    while rest >= 128:
+        length += bytes((rest % 128 + 128,))
+        rest //= 128
+    length += bytes((rest,))
+    entry = b"\x40" + bytes((len(name),)) + name + length + value
+    with many(port, 50) as socks:
+        out = h2_preface()
+        for number in range(100):
+            block = b"\x82\x86\x84\x01\x01a" + (entry if number == 0 else b"") + b"\xbe" * 4000
+            out += frame(1, 4, 2 * number + 1, block)
+        yield sent(socks, out)
+
+
+@contextlib.contextmanager
+def cookie_crumbs(port):
+    """Heads of empty cookie crumbs: one byte on the wire, a field in memory."""
+    with many(port, 100) as socks:
+        out = h2_preface()
+        for number in range(100):
+            crumbs = b"\x40\x06cookie\x00" + b"\xbe" * 90 if number == 0 else b"\xbe" * 90
+            out += frame(1, 4, 2 * number + 1, b"\x83\x86\x84\x01\x01a" + crumbs)
+        yield sent(socks, out)
+
+
+@contextlib.contextmanager
+def zero_windows(port):
+    """Answers that may not be sent: the window of every stream is 0."""
+    with many(port, 100) as socks:
+        yield sent(socks, h2_preface(0) + b"".join(h2_request(2 * number + 1) for number in range(100)))
+
+
+@contextlib.contextmanager
+def unfinished_streams(port):
+    with many(port, 20) as socks:
+        out = h2_preface()
+        for number in range(100):
+            stream = 2 * number + 1
+            out += h2_request(stream, method=b"\x83", ended=False)
+            out += frame(DATA, 0, stream, b"x" * 16000) * 4
+        yield sent(socks, out)
+
+
+@contextlib.contextmanager
+def one_byte_frames(port):
+    with many(port, 20) as socks:
+        out = h2_preface() + b"".join(h2_request(2 * number + 1, method=b"\x83", ended=False) for number in range(100))
+        out += b"".join(frame(DATA, 0, 2 * number + 1, b"x") for number in range(100)) * 200
+        yield sent(socks, out)
+
+
+@contextlib.contextmanager
+def settings_flood(port):
+    with many(port, 100) as socks:
+        yield sent(socks, h2_preface() + frame(SETTINGS, 0, 0, struct.pack(">HI", 1, 4096)) * 2000)
+
+
+ATTACKS = (
+    ("500 heads without end, 90 fields of 4 bytes", heads_without_end, "silent"),
+    ("500 heads without end, 50 KiB each", large_heads_without_end, "silent"),
+    ("500 heads, one value of 50 KiB in pieces", torn_value, "silent"),
+    ("200 uploads, the upstream reads nothing", stuck_uploads, "silent"),
+    ("200 connections of 20,000 pipelined requests, no answer", pipelined, "silent"),
+    ("HPACK bomb: 50 connections, 100 heads, 4,000 references to 4 KB", hpack_bomb, "silent"),
+    ("cookie crumbs: 100 connections of 100 heads of 90 crumbs", cookie_crumbs, "silent"),
+    ("zero windows: 100 connections of 100 answers of 64 KiB", zero_windows, "body"),
+    ("20 connections of 100 streams with 64 KB each, unfinished", unfinished_streams, "silent"),
+    ("DATA frames of one byte", one_byte_frames, "silent"),
+    ("SETTINGS, 2,000 on each of 100 connections", settings_flood, "silent"),
+)
+
+
+def play(name, attack, upstream):
+    mesh = Mesh()
+    silent = Silent()
+    mesh.closers.append(silent.drop)
+    try:
+        origin = silent.port if upstream == "silent" else mesh.origin().port
+        limits = {"circuit_breakers": {"thresholds": [{"max_connections": 20000, "max_pending_requests": 20000,
+                                                       "max_requests": 20000}]}}
+        sidecar = mesh.sidecar("sidecar", bootstrap(
+            listener("outbound", host("all", ["*"], route("upstream", prefix_rewrite="/bytes/65536")
+                                      if upstream == "body" else route("upstream"))),
+            cluster("upstream", origin, **limits), workers=1, log="off"))
+        port = sidecar.port("outbound")
+        with many(port, 5) as socks:  # what is made once and kept
+            for sock in socks:
+                sock.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        before = memory(sidecar.pid)
+        with attack(port) as total:
+            highest = settled(sidecar.pid)
+        time.sleep(SETTLES)
+        held = highest - before
+        after = memory(sidecar.pid) - before
+        return total, held, after
+    finally:
+        mesh.close()
+
+
+def settled(pid):
+    """The most that is seen until a second has passed without more."""
+    highest, since = memory(pid), time.monotonic()
+    while time.monotonic() - since < 1.0:
+        now = memory(pid)
+        if now > highest * 1.01:
+            highest, since = now, time.monotonic()
+        time.sleep(0.05)
+    return highest
+
+
+# ---- RX-05: a memory cgroup --------------------------------------------------------------------------
+
+class MemoryCgroup:
+    """Of this process's own, v1 or v2. OSError when none can be made."""
+
+    def __init__(self, limit):
+        name = "tulle-%d" % os.getpid()
+        v1 = "/sys/fs/cgroup/memory"
+        if os.path.exists(v1 + "/memory.limit_in_bytes"):
+            self.path, limit_file = os.path.join(v1, name), "memory.limit_in_bytes"
+            self.peak_file = "memory.max_usage_in_bytes"
+        else:
+            self.path, limit_file, self.peak_file = "/sys/fs/cgroup/" + name, "memory.max", "memory.peak"
+        os.mkdir(self.path)
+        self.write(limit_file, limit)
+
+    def write(self, name, value):
+        with open(os.path.join(self.path, name), "w") as out:
+            out.write(str(value))
+
+    def peak(self):
+        with open(os.path.join(self.path, self.peak_file)) as peak:
+            return int(peak.read())
+
+    def close(self):
+        for _ in range(50):
+            try:
+                return os.rmdir(self.path)
+            except OSError:
+                time.sleep(0.1)
+
+
+def uploads_in_a_cgroup(limit=128 * MIB, count=500, size=100 * MIB):
+    """(bytes sent, highest RSS, peak of the cgroup, overloaded answers, still alive)."""
+    group = MemoryCgroup(limit)
+    mesh = Mesh()
+    silent = Silent()
+    mesh.closers.append(silent.drop)
+    try:
+        limits = {"circuit_breakers": {"thresholds": [{"max_connections": 5000, "max_pending_requests": 5000,
+                                                       "max_requests": 5000}]}}
+        path = mesh.write("sidecar.json", bootstrap(
+            listener("outbound", host("all", ["*"], route("upstream"))), cluster("upstream", silent.port, **limits),
+            workers=2, log="off", memory={"limit_mib": limit // 2 // MIB}))
+        # The shell joins the cgroup, then becomes the sidecar.
+        from mesh import Sidecar
+        wrapper = mesh.write("start", '#!/bin/sh\necho $$ > %s/cgroup.procs\nexec %s "$@"\n' % (group.path, SIDECAR))
+        os.chmod(wrapper, 0o755)
+
+        class Confined(Sidecar):
+            def __init__(self):
+                super(Sidecar, self).__init__(wrapper, "sidecar", path, mesh.folder)
+                self.config_path, self.may_end_with = path, (0,)
+        sidecar = Confined()
+        mesh.processes.append(sidecar)
+        sidecar.wait_ready()
+        highest, stop = [0], threading.Event()
+
+        def watch():
+            while not stop.is_set():
+                highest[0] = max(highest[0], memory(sidecar.pid, "VmRSS"))
+                stop.wait(0.01)
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        answers = {}
+        with many(sidecar.port("outbound"), count) as socks:
+            total = send_all_at_once(socks, b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % size +
+                                     bytes(size), answers)
+            overloaded = sum(b"tulle-error: overloaded" in answer for answer in answers.values())
+        stop.set()
+        watcher.join()
+        alive = sidecar.running() and sidecar.ready()
+        return total, highest[0], group.peak(), overloaded, alive
+    finally:
+        mesh.close()
+        group.close()
+
+
+def main():
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    good = True
+    print("| attack | sent, KiB | held, KiB | held per byte | after, KiB |")
+    print("|---|---|---|---|---|")
+    wanted = sys.argv[1:]
+    for name, attack, upstream in ATTACKS:
+        if wanted and not any(word in attack.__name__ for word in wanted):
+            continue
+        total, held, after = play(name, attack, upstream)
+        ratio = held / max(total, 1)
+        good = good and (ratio <= WORST_RATIO or held <= SMALL)
+        print("| %s | %d | %d | %.2f | %d |" % (name, total // 1024, held // 1024, ratio, after // 1024), flush=True)
+    if wanted and "cgroup" not in wanted:
+        return 0 if good else 1
+    try:
+        total, highest, peak, overloaded, alive = uploads_in_a_cgroup()
+    except OSError as why:
+        print("no memory cgroup can be made: %s" % why)
+        return 0 if good else 1
+    print("\n500 uploads of 100 MiB to an upstream that reads nothing, in a memory cgroup of 128 MiB: %d MiB were sent, "
+          "%d were answered 503 overloaded, highest RSS %.1f MiB, peak of the cgroup %.1f MiB, %s" %
+          (total // MIB, overloaded, highest / MIB, peak / MIB, "alive" if alive else "DEAD"))
+    return 0 if good and alive and highest <= 110 * MIB else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
