@@ -148,7 +148,7 @@ void Hub::want_less(const Session& session, size_t names) {
   by_identity_.find(session.identity())->second.names -= names;
 }
 
-void Hub::refused(const Session& session, const std::string& why) {
+void Hub::session_refused(const Session& session, const std::string& why) {
   stats_.refused();
   const std::string& who = session.identity();
   log::warn("stream refused: " + why + (who.empty() ? "" : " peer=" + who));

@@ -60,7 +60,7 @@ class Hub final : private Task, public Service {
   void want_less(const Session& session, size_t names);
   void session_changed(Session& session, bool urgent);
   void sent(size_t bytes) { stats_.sent(bytes); }
-  void refused(const Session& session, const std::string& why);
+  void session_refused(const Session& session, const std::string& why);
   void rejected(const Session& session, xds::ResourceType type, const std::string& why);
 
  private:

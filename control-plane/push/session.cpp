@@ -284,7 +284,7 @@ void Session::finish(GrpcCode code, std::string message) {
   if (phase_ >= Phase::ending) return;
   if (code == GrpcCode::permission_denied || code == GrpcCode::unauthenticated ||
       code == GrpcCode::resource_exhausted) {
-    hub_.refused(*this, message);
+    hub_.session_refused(*this, message);
   }
   phase_ = Phase::ending;
   leave(false);
