@@ -101,7 +101,9 @@ TEST_F(Budget, PromisesEndWhereMemoryIsTight) {
   budget_.set_limit(base_ + 100 * kMiB);
   int promises = 0;
   while (budget_.promise(kMiB)) ++promises;
-  EXPECT_EQ(promises, 59);
+  // Sixty per cent, less one where the charges of other threads' last batches are published by now.
+  EXPECT_GE(promises, 59);
+  EXPECT_LE(promises, 60);
   EXPECT_FALSE(budget_.tight()) << "a promise is not memory";
   budget_.release_promise(promises * kMiB);
   EXPECT_EQ(budget_.promised(), 0);
