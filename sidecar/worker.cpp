@@ -15,6 +15,7 @@ constexpr Duration kUseInterval = 5min;
 constexpr Duration kReliefInterval = 20ms;
 constexpr Duration kReliefPatience = 1s;
 constexpr uint32_t kReliefTurns = 2;
+constexpr uint32_t kCloseWatch = 64;  // turns
 
 template <class Visit>
 void for_each_table(const config::Snapshot& snapshot, Visit visit) {
@@ -246,8 +247,9 @@ void Worker::relieve_memory() {
     coming += gateway->server().shed(what, wanted - coming, loop_.now());
   }
   if (coming > 0) shed_turn_ = loop_.turn_number();
-  // In 20 ms more may come than there is room for: full memory is looked at in every turn.
-  if (budget.full() && (coming > 0 || wanted == 0)) defer();
+  // One wait can bring more than there is room for, and no timer fires meanwhile: while it is full,
+  // memory is looked at in every turn, until ending somebody has not helped for many of them.
+  if (budget.full() && loop_.turn_number() - shed_turn_ < kCloseWatch) defer();
 }
 
 // ---- policies --------------------------------------------------------------------------------

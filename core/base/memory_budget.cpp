@@ -102,7 +102,8 @@ void MemoryBudget::publish(const std::array<int64_t, kMemoryUses>& charges) {
     sum += charges[i];
   }
   const int64_t before = used_.fetch_add(sum, std::memory_order_relaxed);
-  if (before >= shedding_ || before + sum < shedding_) return;
+  const auto crosses = [&](int64_t mark) { return before < mark && before + sum >= mark; };
+  if (!crosses(shedding_) && !crosses(full_)) return;
   const std::lock_guard lock(mutex_);
   for (Watcher* watcher : watchers_) watcher->memory_is_short();
 }

@@ -46,7 +46,8 @@ inline constexpr size_t kShedKinds = static_cast<size_t>(Shed::count_);
 
 class MemoryBudget {
  public:
-  // Told when shedding begins, from any thread and with a lock held: post, do not act.
+  // Told when shedding begins and when it has become full, from any thread and with a lock held:
+  // post, do not act.
   class Watcher {
    public:
     virtual void memory_is_short() = 0;

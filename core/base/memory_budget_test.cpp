@@ -81,19 +81,21 @@ TEST_F(Budget, WithoutALimitNothingIsEverFull) {
   give_back_memory(MemoryUse::tls, int64_t{1} << 40);
 }
 
-TEST_F(Budget, WatchersHearOnceEachTimeItBecomesShort) {
+TEST_F(Budget, WatchersHearWhenItBecomesShortAndWhenItIsFull) {
   budget_.set_limit(base_ + 100 * kMiB);
   Watcher watcher;
   budget_.watch(watcher);
   for (int round = 1; round <= 2; ++round) {
     charge_memory(MemoryUse::tls, 85 * kMiB);
-    charge_memory(MemoryUse::tls, 11 * kMiB);
-    EXPECT_EQ(watcher.told, round);
+    EXPECT_EQ(watcher.told, 2 * round - 1);
+    charge_memory(MemoryUse::tls, 2 * kMiB);
+    charge_memory(MemoryUse::tls, 9 * kMiB);
+    EXPECT_EQ(watcher.told, 2 * round);
     give_back_memory(MemoryUse::tls, 96 * kMiB);
   }
   budget_.forget(watcher);
   charge_memory(MemoryUse::tls, 95 * kMiB);
-  EXPECT_EQ(watcher.told, 2);
+  EXPECT_EQ(watcher.told, 4);
   give_back_memory(MemoryUse::tls, 95 * kMiB);
 }
 
