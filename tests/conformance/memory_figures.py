@@ -160,12 +160,12 @@ def play(name, attack, upstream):
     mesh.closers.append(silent.drop)
     try:
         origin = silent.port if upstream == "silent" else mesh.origin().port
-        limits = {"circuit_breakers": {"thresholds": [{"max_connections": 20000, "max_pending_requests": 20000,
-                                                       "max_requests": 20000}]}}
+        action = {"cluster": "upstream"}
+        if upstream == "body":
+            action["prefix_rewrite"] = "/bytes/65536"
         sidecar = mesh.sidecar("sidecar", bootstrap(
-            listener("outbound", host("all", ["*"], route("upstream", prefix_rewrite="/bytes/65536")
-                                      if upstream == "body" else route("upstream"))),
-            cluster("upstream", origin, **limits), workers=1, log="off"))
+            listener("outbound", host("all", ["*"], {"match": {"prefix": "/"}, "route": action})),
+            cluster("upstream", origin), workers=1, log="off"))
         port = sidecar.port("outbound")
         with many(port, 5) as socks:  # what is made once and kept
             for sock in socks:
