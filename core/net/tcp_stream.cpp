@@ -15,10 +15,10 @@ namespace tulle {
 namespace {
 
 // One per thread and so one per loop; allocating it per read costs half as much again as the read.
-// Half full it is shared with those who keep what came.
+// Nearly full it is shared with those who keep what came; less of it would pin too much.
 InputBlock& read_block() {
   constexpr size_t kSize = 64 * 1024;
-  static thread_local InputBlock block(kSize, kSize / 2);
+  static thread_local InputBlock block(kSize, kSize / 4 * 3);
   return block;
 }
 

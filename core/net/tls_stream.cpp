@@ -22,11 +22,12 @@ constexpr size_t kTlsCharge = 20 * 1024;          // what OpenSSL keeps of an id
 
 thread_local char thread_gather[kRecord];
 
-// Plaintext on its way to the reader. Two records, so that small ones are handed over together and a
-// large one is handed over while it is still in the cache. Whoever keeps most of a record keeps it
-// where it lies.
+// Plaintext on its way to the reader: small records together, a large one by itself, while it is still
+// in the cache. Whoever keeps most of a record keeps it where it lies, and with it the whole block:
+// that must not be much more, or queues would hold a multiple of what they are allowed to.
+constexpr size_t kMostOfRecord = kRecord / 4 * 3;
 InputBlock& plaintext_of_thread() {
-  static thread_local InputBlock block(2 * kRecord, kRecord / 2);
+  static thread_local InputBlock block(kRecord, kMostOfRecord);
   return block;
 }
 thread_local bool thread_plaintext_taken = false;
@@ -35,7 +36,7 @@ thread_local bool thread_plaintext_taken = false;
 class PlaintextLease {
  public:
   PlaintextLease() : owns_thread_block_(!std::exchange(thread_plaintext_taken, true)) {
-    if (!owns_thread_block_) other_ = std::make_unique<char[]>(2 * kRecord);
+    if (!owns_thread_block_) other_ = std::make_unique<char[]>(kRecord);
   }
   ~PlaintextLease() {
     if (owns_thread_block_) thread_plaintext_taken = false;
@@ -244,11 +245,11 @@ void TlsStream::pull() {
   drop_tls_failures();
   while (wanted_ && has_undelivered()) {
     size_t got = 0;
-    const int outcome = SSL_read_ex(session_.get(), plain + filled, kRecord, &got);
+    const int outcome = SSL_read_ex(session_.get(), plain + filled, kRecord - filled, &got);
     if (outcome == 1) {
       dataless_records_ = 0;
       filled += got;
-      if (filled < kRecord)
+      if (filled < kMostOfRecord)
         continue;
     } else if (reading_goes_on(outcome)) {
       continue;

@@ -179,6 +179,8 @@ void Pairing::start_client() {
 }
 
 testing::Heard& Pairing::ask(const testing::Script& script) {
+  // Making a long body takes longer than a connection may take, and no turn has seen the clock since.
+  world_->loop().refresh_now();
   scripts_.push_back(script);
   heard_.emplace_back();
   talks_.push_back(

@@ -202,11 +202,20 @@ TEST_P(PairingTest, EarlyReply) {
   EXPECT_TRUE(heard.ended);
 }
 
+// The head and the reset may arrive in one read: then nothing was passed on, and the sidecar answers in its
+// own name. Otherwise the answer has begun and can only be broken off.
+bool answered_in_our_name(const Heard& heard) {
+  if (!heard.head || heard.head->status != 502) return false;
+  EXPECT_EQ(field(heard.head->fields, "tulle-error"), "upstream_reset");
+  return true;
+}
+
 TEST_P(PairingTest, ResetByTheOrigin) {
   origin().body = pattern(500 * 1024);
   origin().reset_after = 100 * 1024;
   const Heard& heard = pairing.ask(request(Method::get, "GET"));
   ASSERT_TRUE(pairing.finish(heard));
+  if (answered_in_our_name(heard)) return;
   ASSERT_TRUE(heard.failure);
   EXPECT_EQ(heard.failure->origin, Origin::upstream);
   EXPECT_FALSE(heard.ended);
@@ -220,6 +229,7 @@ TEST_P(PairingTest, ResetOfAnAnswerOfUnknownLength) {
   origin().reset_after = 100 * 1024;
   const Heard& heard = pairing.ask(request(Method::get, "GET"));
   ASSERT_TRUE(pairing.finish(heard));
+  if (answered_in_our_name(heard)) return;
   EXPECT_TRUE(heard.failure);
   EXPECT_FALSE(heard.ended);
 }
@@ -256,7 +266,8 @@ TEST_P(PairingTest, ResetByTheClient) {
 TEST_P(PairingTest, ClientLeavesWhileItIsAnswered) {
   origin().body = pattern(64 * 1024 * 1024);
   const Heard& heard = pairing.ask(request(Method::get, "GET"));
-  ASSERT_TRUE(pairing.run_until([&] { return heard.body.size() > 100 * 1024; }));
+  ASSERT_TRUE(pairing.run_until([&] { return heard.body.size() > 100 * 1024; }))
+      << heard.body.size() << " bytes; " << (heard.failure ? heard.failure->detail : "no failure");
   pairing.drop_request();
   ASSERT_TRUE(pairing.run_until([&] { return at_origin().over; }));
   EXPECT_TRUE(at_origin().failure);

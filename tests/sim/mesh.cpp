@@ -19,7 +19,8 @@ constexpr Duration kFaultFreeBound = 5s;
 // what its connection collects before it stops asking its codec, the wire, the receiver's queue.
 size_t bound_of_way(const Plan& plan, bool http2) {
   const HttpLimits limits;
-  const size_t inbound = http2 ? limits.stream_window_max : limits.stream_inbound;
+  // Large pieces stay in the block they were decrypted into, which is at least three quarters full.
+  const size_t inbound = (http2 ? limits.stream_window_max : limits.stream_inbound) / 3 * 4;
   return limits.stream_outbound + ByteStream::kBacklogMark + 64 * 1024 + plan.wires.capacity +
          inbound;
 }
