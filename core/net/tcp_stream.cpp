@@ -49,11 +49,15 @@ struct TcpCell::InFlight {
   Bytes bytes;
 };
 
-// Ends a finishing cell that takes too long.
+// Ends a finishing cell that takes too long, or whose peer goes on talking: what is on its way when it
+// hears our last bytes is about a window; more than that is for nobody, and costs us.
 class TcpCell::Linger final : private Task {
  public:
+  static constexpr size_t kDiscarded = 1024 * 1024;
+
   Linger(TcpCell& cell, Duration at_most) : Task(cell.loop_), cell_(cell) { timer_.arm(at_most); }
   void disarm() { timer_.disarm(); }
+  bool enough(size_t bytes) { return (discarded_ += bytes) > kDiscarded; }
 
  private:
   void run() override {
@@ -61,6 +65,7 @@ class TcpCell::Linger final : private Task {
   }
   TcpCell& cell_;
   Timer timer_{*this};
+  size_t discarded_ = 0;
 };
 
 TcpCell::TcpCell(Loop& loop, Origin peer_is, const Address& peer)
@@ -194,7 +199,10 @@ void TcpCell::on_read(uv_stream_t* stream, ssize_t count, const uv_buf_t* buffer
 
 void TcpCell::deliver(ByteView bytes) {
   read_in_poll_ += static_cast<uint32_t>(bytes.size());
-  if (phase_ != Phase::open) return;  // finishing: read so that the peer sees no reset, and ignored
+  if (phase_ != Phase::open) {  // finishing: read so that the peer sees no reset, and ignored
+    if (linger_ != nullptr && linger_->enough(bytes.size()) && output_ended_) close();
+    return;
+  }
   tell();
   reader_->on_bytes(bytes);
 }

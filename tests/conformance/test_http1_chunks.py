@@ -82,8 +82,8 @@ class Chunks(Stage):
                 sent = 0
                 while sent < 1 << 30 and client.send((HEAD if not sent else b"") + chunk * 16):
                     sent += 16 * len(chunk)
-        # What still comes while the connection lingers is thrown away unread.
-        self.assertLess(sent, 1 << 30, "the connection was left open")
+        # What still comes is thrown away unread, and not for long.
+        self.assertLess(sent, 64 << 20, "the connection was left open")
         self.assertLess(cpu_seconds(self.sidecars[0].pid) - before, 5.0)
 
     def test_H1_39_extensions_within_each_line_but_not_in_all(self):

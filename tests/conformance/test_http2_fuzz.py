@@ -4,7 +4,9 @@ import os
 import subprocess
 import unittest
 
-from mesh import BUILD, ROOT
+from stage import mesh
+
+BUILD, ROOT = mesh.BUILD, mesh.ROOT
 
 REPLAY = os.path.join(BUILD, "bin", "replay_http2_session")
 CORPUS = os.path.join(ROOT, "tests", "fuzz", "corpus", "http2_session")

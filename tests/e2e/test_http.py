@@ -119,6 +119,9 @@ class Stories:
 
     def test_an_answer_that_breaks_off_is_not_completed(self):
         answer = self.curl("/cut/100")
+        # What breaks before any of it was passed on can still become an honest answer.
+        if answer["tulle-error"] == "upstream_reset":
+            return self.assertEqual(502, answer.status, answer)
         self.assertNotEqual(0, answer.exit_status, answer)
         self.assertLess(len(answer.body), 1000)
 
