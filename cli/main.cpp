@@ -23,7 +23,10 @@ A mesh on this machine, from one file:
 Change it while requests run:
   tulle apply -f policies/        create or change documents (YAML or JSON)
   tulle get httproutes            what there is
-  tulle delete httproute kitchen  take one away)";
+  tulle delete httproute kitchen  take one away
+
+Send a machine's or a container's traffic through its sidecar (root):
+  tulle intercept install         and show, and remove)";
 
 constexpr const char* kFooter = R"(Exit codes: 0 done; 1 tried and failed; 2 wrong usage or a file with problems (nothing was done);
 3 no mesh is up, or its control plane does not answer.
@@ -54,6 +57,7 @@ struct Arguments {
   GetOptions get;
   DeleteOptions remove;
   LogsOptions logs;
+  InterceptOptions intercept;
 };
 
 void add_up(CLI::App& app, UpOptions& options, int& code) {
@@ -145,6 +149,48 @@ void add_logs(CLI::App& app, LogsOptions& options, int& code) {
   command->callback([&] { code = logs(options); });
 }
 
+void add_install(CLI::App& parent, InterceptOptions& options, int& code) {
+  CLI::App* command = parent.add_subcommand("install", "Put the rules in place; again is fine, they converge");
+  command->add_flag("--tproxy", options.tproxy,
+                    "Inbound by TPROXY: callers keep their address. The sidecar then needs CAP_NET_ADMIN");
+  command->add_option("--inbound-port", options.inbound_port, "Where the sidecar takes what comes in")
+      ->capture_default_str();
+  command->add_option("--outbound-port", options.outbound_port, "Where it takes what the application calls")
+      ->capture_default_str();
+  command->add_option("--proxy-user", options.proxy_users, "User the sidecar runs as, by name or id; never root")
+      ->capture_default_str();
+  command->add_option("--proxy-group", options.proxy_groups, "Group the sidecar runs as");
+  command->add_option("--exclude-user", options.excluded_users, "Users whose calls stay as they are");
+  command->add_option("--include-inbound-ports", options.included_inbound, "Only these (default: all)");
+  command->add_option("--exclude-inbound-ports", options.excluded_inbound, "Not these: 22,9000-9100");
+  command->add_option("--exclude-outbound-ports", options.excluded_outbound, "Not calls to these ports");
+  command->add_option("--include-outbound-ranges", options.included_ranges, "Only calls to these addresses");
+  command->add_option("--exclude-outbound-ranges", options.excluded_ranges, "Not calls to these: 10.0.0.0/8,fd00::/8");
+  command->add_option("--exclude-interfaces", options.excluded_interfaces, "Not what comes in here");
+  command->add_option("--ipv6", options.ipv6, "auto, on or off")
+      ->check(CLI::IsMember({"auto", "on", "off"}))->capture_default_str();
+  command->add_option("--backend", options.backend, "auto (nft if it is there), nft or iptables")
+      ->check(CLI::IsMember({"auto", "nft", "iptables"}))->capture_default_str();
+  command->add_flag("--drop-invalid", options.drop_invalid, "Drop packets that conntrack cannot place");
+  command->add_flag("--dry-run", options.dry_run, "Print what would be run, change nothing");
+  command->footer("Only TCP is intercepted. UDP, and DNS with it, is left alone.\n"
+                  "Examples:\n  tulle intercept install --exclude-inbound-ports 22\n"
+                  "  ip netns exec shop tulle intercept install --proxy-user tulle");
+  command->callback([&] { code = intercept_install(options); });
+}
+
+void add_intercept(CLI::App& app, InterceptOptions& options, int& code) {
+  CLI::App* command = app.add_subcommand("intercept", "Send this network namespace's TCP through its sidecar (root)");
+  command->require_subcommand(1);
+  add_install(*command, options, code);
+  CLI::App* show = command->add_subcommand("show", "The rules that are in place");
+  add_format(*show, options.format);
+  show->callback([&] { code = intercept_show(options); });
+  CLI::App* remove = command->add_subcommand("remove", "Take the rules away: everything is as before");
+  remove->add_flag("--dry-run", options.dry_run, "Print what would be run, change nothing");
+  remove->callback([&] { code = intercept_remove(options); });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -162,6 +208,7 @@ int main(int argc, char** argv) {
   add_get(app, arguments.get, code);
   add_delete(app, arguments.remove, code);
   add_logs(app, arguments.logs, code);
+  add_intercept(app, arguments.intercept, code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -3,6 +3,7 @@
 // Results go to standard output, everything else to standard error. Functions return an exit code.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -77,6 +78,30 @@ struct LogsOptions {
   size_t lines = 100;           // at first, of all together
 };
 int logs(const LogsOptions& options);
+
+// Lists are comma-separated, as they were typed; intercept.cpp reads them.
+struct InterceptOptions {
+  bool tproxy = false;
+  uint16_t inbound_port = 15006;
+  uint16_t outbound_port = 15001;
+  std::string proxy_users = "2102";
+  std::string proxy_groups;
+  std::string excluded_users;
+  std::string included_inbound;
+  std::string excluded_inbound;
+  std::string excluded_outbound;
+  std::string included_ranges;
+  std::string excluded_ranges;
+  std::string excluded_interfaces;
+  std::string ipv6 = "auto";     // auto, on, off
+  std::string backend = "auto";  // auto, nft, iptables
+  bool drop_invalid = false;
+  bool dry_run = false;
+  Format format = Format::table;
+};
+int intercept_install(const InterceptOptions& options);
+int intercept_show(const InterceptOptions& options);
+int intercept_remove(const InterceptOptions& options);
 
 // Prints "tulle: ..." to standard error, further lines indented as they are.
 int complain(const std::string& text, int code);
