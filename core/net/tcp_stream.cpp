@@ -5,6 +5,8 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <cerrno>
+
 #include "core/base/input_block.hpp"
 #include "core/base/memory_budget.hpp"
 #include "core/net/listen_socket.hpp"
@@ -192,9 +194,18 @@ void TcpCell::on_read(uv_stream_t* stream, ssize_t count, const uv_buf_t* buffer
     return;
   }
   cell.reading_ = false;
-  if (count == UV_EOF) return cell.end_input();
-  cell.fail(Code::io_error, "read", static_cast<int>(count));
+  const int why = count == UV_EOF ? cell.why_ended() : static_cast<int>(count);
+  if (why == UV_EOF) return cell.end_input();
+  cell.fail(Code::io_error, "read", why);
   cell.tell();
+}
+
+// libuv takes a hang-up after a short read for the end. It may have been a reset, and what came
+// before it is not all there was: the socket knows.
+int TcpCell::why_ended() {
+  char unused;
+  const ssize_t count = ::recv(socket(), &unused, sizeof(unused), MSG_PEEK | MSG_DONTWAIT);
+  return count < 0 && errno != EAGAIN ? -errno : UV_EOF;
 }
 
 void TcpCell::deliver(ByteView bytes) {

@@ -69,6 +69,7 @@ class TcpCell final : private Flusher {
   void tell_lost();
   void tell_drained();
   void fail(Code code, std::string_view what, int status);
+  int why_ended();
   void end_input();
   void update_reading();
   bool may_read() const;

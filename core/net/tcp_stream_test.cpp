@@ -272,6 +272,30 @@ TEST_F(TcpTest, PeerResetIsAnError) {
   EXPECT_EQ(client->backlog(), 0u);
 }
 
+TEST_F(TcpTest, AbortIsAResetAlsoWithNothingUnread) {
+  connect();
+  start();
+  ASSERT_TRUE(run_until([&] { return server_reader.opens == 1; }));
+  ByteStream::abort(std::move(server));
+  ASSERT_TRUE(run_until([&] { return client_reader.ends == 1; }));
+  ASSERT_TRUE(client_reader.error);
+  EXPECT_NE(client_reader.error->detail.find("connection reset"), std::string::npos);
+}
+
+TEST_F(TcpTest, AbortDropsWhatWasNotWritten) {
+  connect();
+  start();
+  ASSERT_TRUE(run_until([&] { return server_reader.opens == 1; }));
+  server_reader.stream->want_read(false);
+  fill(*client, 16 * 1024 * 1024);
+  test.settle();
+  ByteStream::abort(std::move(client));
+  server_reader.stream->want_read(true);
+  ASSERT_TRUE(run_until([&] { return server_reader.ends == 1; }));
+  EXPECT_TRUE(server_reader.error);
+  EXPECT_LT(server_reader.received, 16u * 1024 * 1024);
+}
+
 TEST_F(TcpTest, HandsOverToAnotherReader) {
   connect();
   start();

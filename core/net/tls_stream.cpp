@@ -389,8 +389,14 @@ void TlsStream::flush() {
   if (phase_ == Phase::open)
     seal();
   hand_on_records();
-  if (above_mark_ && backlog() < kBacklogMark / 2)
+  // Records are longer than what they carry: a backlog that was just below the mark may be above it
+  // now, and whoever sees that waits for on_drain().
+  const size_t left = backlog();
+  if (left > kBacklogMark) {
+    above_mark_ = true;
+  } else if (above_mark_ && left < kBacklogMark / 2) {
     wake();
+  }
 }
 
 // Turns everything queued into records, and ends the output when that was asked for.

@@ -117,6 +117,28 @@ TEST(TlsStream, APausedReaderHoldsTheWriterBack) {
   EXPECT_EQ(pair.client.stream->backlog(), 0u);
 }
 
+// What is written stays at the mark; its records are longer and lie above it. Whoever looks at the
+// backlog then waits for on_drain(), and nothing else would ever tell him.
+TEST(TlsStream, RecordsThatLiftABacklogOverTheMarkAreToldToDrain) {
+  MemoryStreamOptions wire;
+  wire.capacity = 1024;
+  TlsPair pair(client_options(), server_options(), true, "", wire);
+  pair.open();
+  pair.server.stream->want_read(false);
+  pair.client.send(pattern(8192));
+  pair.settle();
+  const size_t room = ByteStream::kBacklogMark - pair.client.stream->backlog();
+  pair.client.send(pattern(room));
+  ASSERT_EQ(pair.client.stream->backlog(), ByteStream::kBacklogMark);
+  pair.settle();
+  ASSERT_GT(pair.client.stream->backlog(), ByteStream::kBacklogMark);
+  EXPECT_EQ(pair.client.drains, 0);
+  pair.server.stream->want_read(true);
+  pair.settle();
+  EXPECT_EQ(pair.server.text.size(), 8192 + room);
+  EXPECT_EQ(pair.client.drains, 1);
+}
+
 TEST(TlsStream, PauseAndResumeInTheSameTurn) {
   TlsPair pair;
   pair.open();
