@@ -79,7 +79,7 @@ void refuse_shared_addresses(CompileContext& context) {
   };
   std::vector<const ListenerConfig*> order;
   for (const auto& [name, record] : listeners) order.push_back(record->node.get());
-  std::ranges::stable_partition(order, [&](const ListenerConfig* each) {
+  std::stable_partition(order.begin(), order.end(), [&](const ListenerConfig* each) {
     const xds::Resource* resource = resource_of(each->name);
     return resource != nullptr && !resource->origin.empty();
   });
