@@ -195,6 +195,10 @@ void TcpCell::on_read(uv_stream_t* stream, ssize_t count, const uv_buf_t* buffer
   }
   cell.reading_ = false;
   const int why = count == UV_EOF ? cell.why_ended() : static_cast<int>(count);
+  if (cell.lost_output_ != 0) {
+    cell.fail(Code::io_error, "write", cell.lost_output_);
+    return cell.tell();
+  }
   if (why == UV_EOF) return cell.end_input();
   cell.fail(Code::io_error, "read", why);
   cell.tell();
@@ -295,12 +299,13 @@ void TcpCell::flush() {
 }
 
 void TcpCell::write_pending() {
+  if (lost_output_ != 0) return pending_.clear();
   while (in_flight_ == nullptr && !pending_.empty()) {
     uv_buf_t slices[kSlicesPerWrite];
     size_t total;
     const int count = slices_of(pending_, slices, total);
     const int written = uv_try_write(stream(), slices, static_cast<unsigned>(count));
-    if (written < 0 && written != UV_EAGAIN) return fail(Code::io_error, "write", written);
+    if (written < 0 && written != UV_EAGAIN) return lose_output(written);
     if (written > 0) pending_.drop(static_cast<size_t>(written));
     if (written < 0 || static_cast<size_t>(written) < total) queue_rest();
   }
@@ -329,11 +334,19 @@ void TcpCell::on_written(uv_write_t* request, int status) {
   if (cell.phase_ == Phase::closed || cell.phase_ == Phase::failed) return;
   cell.loop_.freshen_now();
   if (status != 0) {
-    cell.fail(Code::io_error, "write", status);
+    cell.lose_output(status);
     return cell.tell();
   }
   cell.tell_drained();
   cell.flush_later();
+}
+
+// The peer takes nothing more. What it said before may still lie in the socket, such as the answer to a
+// request that it did not want to hear to its end: whoever reads hears that first, then the failure.
+void TcpCell::lose_output(int status) {
+  if (phase_ != Phase::open || !reading_ || input_ended_) return fail(Code::io_error, "write", status);
+  lost_output_ = status;
+  pending_.clear();
 }
 
 // Everything has been written, so the plain system call does; libuv's request would cost a block

@@ -70,6 +70,7 @@ class TcpCell final : private Flusher {
   void tell_drained();
   void fail(Code code, std::string_view what, int status);
   int why_ended();
+  void lose_output(int status);
   void end_input();
   void update_reading();
   bool may_read() const;
@@ -86,6 +87,7 @@ class TcpCell final : private Flusher {
   bool lost_told_ = false;      // to the present reader: the failure
   bool read_wanted_ = true;
   bool reading_ = false;        // libuv watches for input
+  int lost_output_ = 0;         // why the peer takes nothing more; what it has said is read to its end
   bool input_ended_ = false;
   bool output_ending_ = false;  // shutdown() was called
   bool output_ended_ = false;   // and carried out

@@ -296,6 +296,26 @@ TEST_F(TcpTest, AbortDropsWhatWasNotWritten) {
   EXPECT_LT(server_reader.received, 16u * 1024 * 1024);
 }
 
+// An answer that comes with the end of a peer who did not read the request to its end: our next write
+// fails before the answer has been read, and must not hide it.
+TEST_F(TcpTest, WhatWasSaidBeforeAResetIsReadAfterAFailedWrite) {
+  connect();
+  start();
+  ASSERT_TRUE(run_until([&] { return server_reader.opens == 1; }));
+  server_reader.stream->want_read(false);
+  client->write(Bytes(std::string(1000, 'r')));
+  client->want_read(false);
+  server->write(Bytes("too much"));
+  test.settle();
+  ByteStream::abort(std::move(server));
+  test.settle();
+  client->want_read(true);  // in this turn it writes before it reads
+  client->write(Bytes(std::string(1000, 'r')));
+  ASSERT_TRUE(run_until([&] { return client_reader.ends == 1; }));
+  EXPECT_EQ(client_reader.text, "too much");
+  EXPECT_TRUE(client_reader.error);
+}
+
 TEST_F(TcpTest, HandsOverToAnotherReader) {
   connect();
   start();
