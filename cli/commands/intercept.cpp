@@ -123,8 +123,10 @@ int intercept_show(const InterceptOptions& options) {
   for (const auto& [name, rules] : parts) {
     if (!rules.empty()) ::printf("%s\n%s", palette.bold(name).c_str(), rules.c_str());
   }
-  if (found->delivery_address6) ::printf("address ::6 on lo\n");
-  if (found->routes4 || found->routes6) ::printf("routing table 133 keeps marked packets here\n");
+  if (found->delivery_address6) ::printf("address %s on lo\n", std::string(kDeliveryAddress6).c_str());
+  if (found->routes4 || found->routes6) {
+    ::printf("routing table %u keeps marked packets here\n", kTransparentTable);
+  }
   return kDone;
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "core/base/assert.hpp"
+
 namespace tulle::cli {
 namespace {
 
@@ -10,13 +12,17 @@ struct Chain {
   std::string_view table;
   std::string_view name;
   std::string_view hook;
+  enum class Content : uint8_t { redirect_inbound, redirect_outbound, invalid, divert_inbound, divert_replies };
+  Content content;
 };
 
-constexpr std::array<Chain, 5> kChains = {{{"nat", "TULLE_INBOUND", "PREROUTING"},
-                                           {"nat", "TULLE_OUTBOUND", "OUTPUT"},
-                                           {"mangle", "TULLE_INVALID", "PREROUTING"},
-                                           {"mangle", "TULLE_DIVERT", "PREROUTING"},
-                                           {"mangle", "TULLE_REPLIES", "OUTPUT"}}};
+constexpr std::array<Chain, 5> kChains = {{
+    {"nat", "TULLE_INBOUND", "PREROUTING", Chain::Content::redirect_inbound},
+    {"nat", "TULLE_OUTBOUND", "OUTPUT", Chain::Content::redirect_outbound},
+    {"mangle", "TULLE_INVALID", "PREROUTING", Chain::Content::invalid},
+    {"mangle", "TULLE_DIVERT", "PREROUTING", Chain::Content::divert_inbound},
+    {"mangle", "TULLE_REPLIES", "OUTPUT", Chain::Content::divert_replies},
+}};
 constexpr std::array<std::string_view, 2> kTables = {"nat", "mangle"};
 // A multiport match takes 15 ports, and a range counts as two.
 constexpr size_t kPortsOfARule = 15;
@@ -82,23 +88,29 @@ class Rules {
  public:
   Rules(const Interception& wanted, bool ipv6) : wanted_(wanted), ipv6_(ipv6) {}
 
-  std::string of(std::string_view chain) {
-    chain_ = chain;
+  std::string of(const Chain& chain) {
+    chain_ = chain.name;
     text_.clear();
-    if (chain == "TULLE_INBOUND") redirect_inbound();
-    if (chain == "TULLE_OUTBOUND") redirect_outbound();
-    if (chain == "TULLE_INVALID") add("-m conntrack --ctstate INVALID -j DROP");
-    if (chain == "TULLE_DIVERT") divert_inbound();
-    if (chain == "TULLE_REPLIES") divert_replies();
+    switch (chain.content) {
+      case Chain::Content::redirect_inbound: redirect_inbound(); break;
+      case Chain::Content::redirect_outbound: redirect_outbound(); break;
+      case Chain::Content::invalid: add("-m conntrack --ctstate INVALID -j DROP"); break;
+      case Chain::Content::divert_inbound: divert_inbound(); break;
+      case Chain::Content::divert_replies: divert_replies(); break;
+    }
     return std::move(text_);
   }
 
   bool wants(const Chain& chain) const {
     const bool tproxy = wanted_.mode == Interception::Mode::tproxy;
-    if (chain.name == "TULLE_INBOUND") return !tproxy;
-    if (chain.name == "TULLE_DIVERT" || chain.name == "TULLE_REPLIES") return tproxy;
-    if (chain.name == "TULLE_INVALID") return wanted_.drop_invalid;
-    return true;
+    switch (chain.content) {
+      case Chain::Content::redirect_inbound: return !tproxy;
+      case Chain::Content::redirect_outbound: return true;
+      case Chain::Content::invalid: return wanted_.drop_invalid;
+      case Chain::Content::divert_inbound:
+      case Chain::Content::divert_replies: return tproxy;
+    }
+    UNREACHABLE();
   }
 
  private:
@@ -200,7 +212,7 @@ std::string table_script(std::string_view table, std::string_view saved, Rules* 
     const std::string name(chain.name);
     if (rules != nullptr && rules->wants(chain)) {
       chains += ":" + name + " - [0:0]\n";
-      wanted += rules->of(chain.name) + "-A " + jump(chain) + "\n";
+      wanted += rules->of(chain) + "-A " + jump(chain) + "\n";
     } else if (chain_is_there(saved, chain)) {
       unwanted += "-F " + name + "\n-X " + name + "\n";
     }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "core/http/framing_guard.hpp"
+
 namespace tulle::accept {
 namespace {
 
@@ -22,14 +24,9 @@ constexpr size_t kLongestMethod = 32;
 // As much of a request line as HTTP itself would take; a longer target is refused there.
 constexpr size_t kLongestLine = 8 * 1024;
 
-bool is_token(char c) {
-  const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-  return letter || ByteView("!#$%&'*+-.^_`|~").find(c) != ByteView::npos;
-}
-
 bool is_visible(char c) { return static_cast<unsigned char>(c) > 0x20 && c != 0x7f; }
 
-bool may_begin_target(char c) { return c == '/' || c == '*' || c == '[' || is_token(c); }
+bool may_begin_target(char c) { return c == '/' || c == '*' || c == '[' || is_token_byte(c); }
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -47,7 +44,7 @@ Sniffed sniff_version(ByteView rest) {
 // end or differ before that.
 Sniffed sniff_request_line(ByteView first) {
   const size_t method = static_cast<size_t>(
-      std::find_if_not(first.begin(), first.end(), is_token) - first.begin());
+      std::find_if_not(first.begin(), first.end(), is_token_byte) - first.begin());
   if (method > kLongestMethod) return verdict(Kind::opaque);
   if (method == first.size()) return verdict(Kind::undecided);
   if (method == 0 || first[method] != ' ') return verdict(Kind::opaque);

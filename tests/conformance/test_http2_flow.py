@@ -5,7 +5,7 @@ import unittest
 import frames as f
 from frames import CANCEL, DATA, GOAWAY, INITIAL_WINDOW_SIZE, RST_STREAM, WINDOW_UPDATE
 from http2_stage import Http2Stage
-from mesh import pattern
+from mesh import pattern, wait_for
 
 GET = f.request()
 LARGEST = 0x7fffffff
@@ -64,10 +64,7 @@ class Windows(Http2Stage):
         peer.send(f.PREFACE, f.settings((INITIAL_WINDOW_SIZE, LARGEST)), f.window_update(0, LARGEST - 65535))
         peer.send(*[f.headers(n, GET) for n in range(1, 41, 2)])
         self.recorder.wait_requests(20)
-        deadline = time.monotonic() + 25
-        while produced.ends < 20 and time.monotonic() < deadline:
-            time.sleep(0.1)
-        self.assertEqual(20, produced.ends, "answers that nobody reads go on")
+        wait_for(lambda: produced.ends == 20, lambda: "answers that nobody reads go on", 25)
         self.assertLess(produced.sent, 20 * (7 << 20))
 
 
