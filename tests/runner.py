@@ -341,6 +341,10 @@ def main(arguments):
         return 1
     finally:
         say()
+        if totals.unsteady:
+            say("unsteady (failed, and passed when run again):")
+            for name in totals.unsteady:
+                say("  " + name)
         if totals.failures:
             say("failed:")
             for name in totals.failures[:100]:

@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 import time
 
-from runner_report import ROOT, Timeout, describe_exit, run_process, summarize
+from runner_report import ROOT, Timeout, describe_exit, may_be_run_again, run_process, summarize
 
 GTEST_LINE = re.compile(r"\[( RUN      |       OK |  FAILED  |  SKIPPED )\] ([\w/]+\.[\w/]+)")
 
@@ -52,25 +52,36 @@ def skip_reason(output):
     return lines[-1] if lines else ""
 
 
+def run_cases(path, cases, deadline, env):
+    """Runs some cases in one process: what it printed, its exit status, and whether its time was over."""
+    timed_out, status = False, 0
+    with tempfile.TemporaryDirectory() as folder:
+        flags = os.path.join(folder, "flags")
+        with open(flags, "w") as out:
+            out.write("--gtest_filter=%s\n--gtest_color=no\n" % ":".join(cases))
+        log = os.path.join(folder, "log")
+        with open(log, "wb") as out:
+            try:
+                status = run_process([path, "--gtest_flagfile=" + flags], out, deadline, env)
+            except Timeout:
+                timed_out = True
+        with open(log, errors="replace") as content:
+            return content.read(), status, timed_out
+
+
+def passes_alone(path, case, deadline, env):
+    """Runs one case that failed once more."""
+    text, status, timed_out = run_cases(path, [case], deadline, env)
+    return not timed_out and status == 0 and [event[:2] for event in gtest_events(text)] == [(case, "OK")]
+
+
 def run_gtest(path, cases, label, totals, deadline, env):
     """Runs the given cases of one executable, again after each crash for what is left."""
     started = time.monotonic()
     pending, passed, bad = list(cases), 0, 0
     while pending:
-        with tempfile.TemporaryDirectory() as folder:
-            flags = os.path.join(folder, "flags")
-            with open(flags, "w") as out:
-                out.write("--gtest_filter=%s\n--gtest_color=no\n" % ":".join(pending))
-            log = os.path.join(folder, "log")
-            timed_out, status = False, 0
-            with open(log, "wb") as out:
-                try:
-                    status = run_process([path, "--gtest_flagfile=" + flags], out, deadline, env)
-                except Timeout:
-                    timed_out = True
-            with open(log, errors="replace") as content:
-                text = content.read()
-        ended, failed, crashed = set(), 0, False
+        text, status, timed_out = run_cases(path, pending, deadline, env)
+        ended, failed, wavered, crashed = set(), 0, 0, False
         for case, verdict, output in gtest_events(text):
             ended.add(case)
             name = "%s %s" % (label, case)
@@ -79,6 +90,10 @@ def run_gtest(path, cases, label, totals, deadline, env):
                 totals.passes()
             elif verdict == "SKIPPED":
                 totals.skips(name, skip_reason(output))
+            elif verdict and may_be_run_again(output) and passes_alone(path, case, deadline, env):
+                passed += 1
+                wavered += 1
+                totals.wavers(name, output)
             else:
                 crashed = crashed or verdict is None
                 why = "" if verdict else ("\ntimed out" if timed_out else "\n" + describe_exit(status))
@@ -96,7 +111,7 @@ def run_gtest(path, cases, label, totals, deadline, env):
             break
         if crashed:
             continue
-        if status != 0 and failed == 0:
+        if status != 0 and failed == 0 and not (wavered and status == 1):
             # All cases fine, the process not: a leak report, a crash in a destructor.
             bad += 1
             totals.fails(label, "%s after the last case\n%s" % (describe_exit(status), text[-8000:]))

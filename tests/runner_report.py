@@ -18,6 +18,18 @@ def say(text=""):
     print(text, flush=True)
 
 
+# A case that fails is run once more, alone. When it passes then, it counts as passed and is named
+# as unsteady, with all that its first run said: a machine may stall for a second, but more than
+# these few in one run are no accident, and count as failed.
+UNSTEADY_LIMIT = 3
+NEVER_AN_ACCIDENT = ("Sanitizer", "runtime error: ", "assertion failed: ", "terminate called")
+
+
+def may_be_run_again(output):
+    """Whether a failure may be the machine's; what a sanitizer or an assertion says never is."""
+    return not any(text in output for text in NEVER_AN_ACCIDENT)
+
+
 class Totals:
     """Counts, shared by the threads that run executables side by side."""
 
@@ -25,6 +37,7 @@ class Totals:
         self.lock = threading.Lock()
         self.passed = self.failed = self.skipped = 0
         self.failures = []
+        self.unsteady = []
 
     def passes(self, count=1):
         with self.lock:
@@ -37,6 +50,20 @@ class Totals:
             say(paint("31", "FAILED  ") + name)
             for line in output.rstrip().splitlines()[-400:]:
                 say("    | " + line)
+
+    def wavers(self, name, output):
+        """A case that failed, and passed when it was run again alone."""
+        with self.lock:
+            say(paint("33", "UNSTEADY ") + name + " (passed when it was run again)")
+            for line in output.rstrip().splitlines()[-400:]:
+                say("    | " + line)
+            self.unsteady.append(name)
+            if len(self.unsteady) <= UNSTEADY_LIMIT:
+                self.passed += 1
+                return
+            self.failed += 1
+            self.failures.append("%s (the %dth unsteady case; %d are let pass)"
+                                 % (name, len(self.unsteady), UNSTEADY_LIMIT))
 
     def skips(self, name, reason):
         with self.lock:

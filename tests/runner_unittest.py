@@ -1,6 +1,6 @@
 """Runs unittest files for the test runner, each in a process of its own.
 
-    runner_unittest.py FILE DESCRIPTOR TEXT    the child: reports its cases on a descriptor
+    runner_unittest.py FILE DESCRIPTOR TEXT [CLASS ...]    the child: reports its cases on a descriptor
 """
 import glob
 import importlib.util
@@ -12,7 +12,7 @@ import time
 import traceback
 import unittest
 
-from runner_report import ROOT, Timeout, describe_exit, run_process, summarize
+from runner_report import ROOT, Timeout, describe_exit, may_be_run_again, run_process, summarize
 
 
 class EventResult(unittest.TestResult):
@@ -84,7 +84,7 @@ def flatten(suite):
             yield test
 
 
-def unittest_child(path, descriptor, text):
+def unittest_child(path, descriptor, text, classes):
     """Runs one file's cases in this process and reports them on a descriptor."""
     for folder in (ROOT, os.path.join(ROOT, "tests", "support"), os.path.dirname(path)):
         if folder not in sys.path:
@@ -102,67 +102,116 @@ def unittest_child(path, descriptor, text):
             result.emit(start=name, at=0)
             result.emit(end=name, verdict="skipped", detail=str(skip), at=0)
             return
-        wanted = [test for test in flatten(suite) if not text or text in path + " " + test.id()]
+        wanted = [test for test in flatten(suite) if (not text or text in path + " " + test.id())
+                  and (not classes or type(test).__qualname__ in classes)]
         unittest.TestSuite(wanted).run(result)
         result.emit(done=len(wanted))
 
 
-def run_unittest(context, path, deadline, env=None):
-    label = os.path.relpath(path, ROOT)
-    started = time.monotonic()
-    passed = bad = 0
-    with tempfile.TemporaryDirectory() as folder:
-        log = os.path.join(folder, "log")
-        events_path = os.path.join(folder, "events")
-        timed_out, status = False, 0
-        with open(log, "ab") as out, open(events_path, "wb") as events:
-            descriptor = events.fileno()
-            command = [sys.executable, os.path.abspath(__file__), path, str(descriptor),
-                       context.filter or ""]
-            try:
-                status = run_process(command, out, deadline, env or context.env, pass_fds=(descriptor,))
-            except Timeout:
-                timed_out = True
-        with open(log, "rb") as content:
-            output = content.read()
-        with open(events_path) as content:
-            events = [json.loads(line) for line in content if line.endswith("\n")]
+class FileRun:
+    """One run of one file. `cases` maps a case to (verdict, output, detail); `broken` says what is
+    wrong with the process itself, in no case: it timed out, died or did not load."""
 
-    def part(begin, end):
-        return output[begin:end].decode(errors="replace")
+    def __init__(self, context, path, deadline, env, classes=()):
+        self.label = os.path.relpath(path, ROOT)
+        self.cases = {}
+        self.broken = ""
+        with tempfile.TemporaryDirectory() as folder:
+            log = os.path.join(folder, "log")
+            events_path = os.path.join(folder, "events")
+            timed_out, status = False, 0
+            with open(log, "ab") as out, open(events_path, "wb") as events:
+                descriptor = events.fileno()
+                command = [sys.executable, os.path.abspath(__file__), path, str(descriptor),
+                           context.filter or "", *classes]
+                try:
+                    status = run_process(command, out, deadline, env, pass_fds=(descriptor,))
+                except Timeout:
+                    timed_out = True
+            with open(log, "rb") as content:
+                self.output = content.read()
+            with open(events_path) as content:
+                events = [json.loads(line) for line in content if line.endswith("\n")]
+        self.read(events, timed_out, status)
 
-    current, done = None, False
-    for event in events:
-        if "start" in event:
-            current = event
-        elif "end" in event:
-            name = "%s %s" % (label, event["end"].split(".", 1)[-1])
-            remember(context, name, event["verdict"], event["detail"])
-            if event["verdict"] == "passed":
-                passed += 1
-                context.totals.passes()
-            elif event["verdict"] == "skipped":
-                context.totals.skips(name, event["detail"])
+    def part(self, begin, end):
+        return self.output[begin:end].decode(errors="replace")
+
+    def read(self, events, timed_out, status):
+        current, done = None, False
+        for event in events:
+            if "start" in event:
+                current = event
+            elif "end" in event:
+                self.cases[case_of(event["end"])] = (
+                    event["verdict"], self.part(current["at"], event["at"]), event["detail"])
+                current = None
             else:
-                bad += 1
-                context.totals.fails(name, part(current["at"], event["at"]) + event["detail"])
-            current = None
+                done = True
+        if current is not None:
+            self.broken = "timed out" if timed_out else describe_exit(status)
+            self.cases[case_of(current["start"])] = (
+                "failed", self.part(current["at"], None), self.broken)
+        elif timed_out:
+            self.broken = "timed out\n" + self.part(max(0, len(self.output) - 4000), None)
+        elif status != 0 or not (done or events):
+            self.broken = self.part(max(0, len(self.output) - 8000), None) + "\n" + describe_exit(status)
+
+    def failed(self):
+        return {case: output + "\n" + detail for case, (verdict, output, detail) in self.cases.items()
+                if verdict == "failed"}
+
+
+def case_of(identity):
+    """ "file.Class.test_x" without the file; "setUpClass (file.Class)" stays what it is."""
+    return identity if "(" in identity else identity.split(".", 1)[-1]
+
+
+def class_of(case):
+    """The class of "Class.test_x", or of the "setUpClass (file.Class)" that failed in its stead."""
+    return case.rstrip(")").split(".", 1)[-1] if "(" in case else case.rsplit(".", 1)[0]
+
+
+def run_again(context, path, deadline, env, first):
+    """The cases that failed and pass now, their classes being run once more."""
+    failed = first.failed()
+    if first.broken or not failed or not all(may_be_run_again(text) for text in failed.values()):
+        return set()
+    classes = {class_of(case) for case in failed}
+    second = FileRun(context, path, deadline, env, sorted(classes))
+    passed = {case for case, (verdict, _, _) in second.cases.items() if verdict == "passed"}
+    if second.broken or second.failed() or not classes <= {class_of(case) for case in passed}:
+        return set()
+    for case, result in second.cases.items():
+        first.cases.setdefault(case, result)
+    return set(failed)
+
+
+def run_unittest(context, path, deadline, env=None):
+    started = time.monotonic()
+    env = env or context.env
+    run = FileRun(context, path, deadline, env)
+    unsteady = run_again(context, path, deadline, env, run)
+    passed = bad = 0
+    for case, (verdict, output, detail) in run.cases.items():
+        name = "%s %s" % (run.label, case)
+        remember(context, name, "passed" if case in unsteady else verdict, detail)
+        if verdict == "passed":
+            passed += 1
+            context.totals.passes()
+        elif verdict == "skipped":
+            context.totals.skips(name, detail)
+        elif case in unsteady:
+            passed += 1
+            context.totals.wavers(name, output + detail)
         else:
-            done = True
-    if current is not None:
+            bad += 1
+            context.totals.fails(name, output + detail)
+    if run.broken and not any(detail == run.broken for _, _, detail in run.cases.values()):
         bad += 1
-        why = "timed out" if timed_out else describe_exit(status)
-        name = "%s %s" % (label, current["start"].split(".", 1)[-1])
-        remember(context, name, "failed", why)
-        context.totals.fails(name, part(current["at"], None) + "\n" + why)
-    elif timed_out:
-        bad += 1
-        context.totals.fails(label, "timed out\n" + part(max(0, len(output) - 4000), None))
-    elif status != 0 or not (done or events):
-        bad += 1
-        context.totals.fails(label, part(max(0, len(output) - 8000), None) + "\n" + describe_exit(status))
+        context.totals.fails(run.label, run.broken)
     if passed or bad:
-        summarize(label, passed, bad, started)
+        summarize(run.label, passed, bad, started)
 
 
 def remember(context, name, verdict, detail):
@@ -179,4 +228,4 @@ def run_unittests(context, pattern, deadline, env=None):
 
 
 if __name__ == "__main__":
-    unittest_child(sys.argv[1], int(sys.argv[2]), sys.argv[3])
+    unittest_child(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4:])

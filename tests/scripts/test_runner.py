@@ -48,6 +48,12 @@ FAKE_GTEST = """\
         if case.startswith("fail"):
             print("x_test.cpp:2: Failure\\nwhy it failed")
             status = 1
+        if case.startswith("waver"):
+            marker = sys.argv[0] + "." + case
+            if not os.path.exists(marker):
+                open(marker, "w").close()
+                print("x_test.cpp:3: Failure\\nthe first time\\n" + ("runtime error: " if "report" in case else ""))
+                status, case = 1, "fail"
         verdict = {"fail": " FAILED  ", "skip": " SKIPPED "}.get(case[:4], "      OK ")
         print("[" + (" " + verdict.strip().rjust(8) + " " if verdict.strip() == "OK" else " " + verdict) + "] " + name)
     print("[  PASSED  ] some tests.\\n[  FAILED  ] Fake.fail")
@@ -124,6 +130,60 @@ class Planted(unittest.TestCase):
         with contextlib.redirect_stdout(io.StringIO()):
             run_gtests(context, ["gone_test"], time.monotonic() + 60)
         self.assertEqual("0 passed, 1 failed, 0 skipped", context.totals.line())
+
+    def test_a_gtest_case_that_passes_when_it_is_run_again_is_named_as_unsteady(self):
+        totals, said = self.gtest(["good", "waver", "better", "fail"])
+        self.assertEqual("3 passed, 1 failed, 0 skipped", totals.line())
+        self.assertEqual(["fake_test Fake.waver"], totals.unsteady)
+        self.assertIn("the first time", said)
+
+    def test_more_than_a_few_unsteady_cases_are_failures(self):
+        totals, _ = self.gtest(["waver%d" % number for number in range(5)])
+        self.assertEqual("3 passed, 2 failed, 0 skipped", totals.line())
+        self.assertEqual(5, len(totals.unsteady))
+
+    def test_what_a_sanitizer_reports_is_not_run_again(self):
+        totals, _ = self.gtest(["waver_report"])
+        self.assertEqual("0 passed, 1 failed, 0 skipped", totals.line())
+        totals, _ = self.python(self.WAVERS % "AddressSanitizer: heap-use-after-free")
+        self.assertEqual("1 passed, 1 failed, 0 skipped", totals.line())
+
+    WAVERS = """
+        class A(unittest.TestCase):
+            def test_good(self): pass
+            def test_waver(self):
+                marker = __file__ + ".marker"
+                if not os.path.exists(marker):
+                    open(marker, "w").close()
+                    self.fail("%s")
+        """
+
+    def test_a_python_case_that_passes_when_it_is_run_again_is_named_as_unsteady(self):
+        totals, said = self.python(self.WAVERS % "the first time")
+        self.assertEqual("2 passed, 0 failed, 0 skipped", totals.line())
+        self.assertEqual(["A.test_waver"], [name.split(" ")[1] for name in totals.unsteady])
+        self.assertIn("the first time", said)
+        self.assertEqual({"passed"}, {verdict for verdict, _ in self.cases.values()})
+
+    def test_a_python_class_that_could_not_be_set_up_is_run_again(self):
+        body = """
+            class A(unittest.TestCase):
+                @classmethod
+                def setUpClass(cls):
+                    if not os.path.exists(__file__ + ".marker"):
+                        open(__file__ + ".marker", "w").close()
+                        raise RuntimeError("no ground to stand on")
+                def test_one(self): pass
+                %s
+            class B(unittest.TestCase):
+                def test_good(self): pass
+            """
+        totals, _ = self.python(body % "def test_other(self): self.fail('always')")
+        self.assertEqual("1 passed, 1 failed, 0 skipped", totals.line())
+        os.unlink(os.path.join(self.folder, "test_planted.py.marker"))
+        totals, _ = self.python(body % "")
+        self.assertEqual("3 passed, 0 failed, 0 skipped", totals.line())
+        self.assertEqual(1, len(totals.unsteady))
 
     def test_unittest_cases_are_counted_with_their_output(self):
         totals, said = self.python("""
