@@ -85,8 +85,9 @@ Sidecar::Sidecar(Loop& loop, std::string config_path, config::Bootstrap bootstra
 }
 
 Sidecar::~Sidecar() {
-  // Workers ask the source for destinations.
+  // Workers ask the source for destinations, and hand their last spans over.
   workers_.clear();
+  exporter_.reset();
   source_.reset();
   stats_.detach(shard_);
 }
@@ -105,11 +106,15 @@ Result<void> Sidecar::open(const config::Loaded& loaded) {
   Result<void> source = open_source(loaded);
   if (!source) return source;
 
+  exporter_ = std::make_unique<tracing::Exporter>(
+      loop_, *network_, stats_, shard_,
+      tracing::Exporter::Identity{bootstrap_.node.cluster, bootstrap_.node.id}, random_seed());
   const unsigned count = bootstrap_.workers.value_or(worker_count());
   environment_ = std::make_unique<WorkerEnvironment>(
       WorkerEnvironment{bootstrap_.node.id, stats_, admissions_, access_log_.get(), true,
                         source_->requests(), &broadcast_, &exhausted_,
-                        (bootstrap_.connections + count - 1) / count});
+                        (bootstrap_.connections + count - 1) / count, exporter_.get(),
+                        bootstrap_.node.cluster});
   for (unsigned i = 0; i < count; ++i) {
     workers_.push_back(std::make_unique<WorkerThread>(*environment_, random_seed(), loop_, task()));
   }
@@ -139,6 +144,7 @@ void Sidecar::push() {
   const int64_t expiry = earliest_expiry(*snapshot);
   shard_.add(certificate_expiry_, expiry - std::exchange(expiry_shown_, expiry));
   ++pushes_;
+  exporter_->adopt(snapshot);
   for (std::unique_ptr<WorkerThread>& worker : workers_) worker->adopt(snapshot, source_->bound());
 }
 
@@ -206,7 +212,7 @@ void Sidecar::run() {
   }
   const bool all_drained = std::all_of(workers_.begin(), workers_.end(),
                                        [](const auto& worker) { return worker->drained(); });
-  if (draining_ && all_drained) {
+  if (draining_ && all_drained && exporter_->finish(task())) {
     log::info("drained, stopping");
     loop_.stop();
   }

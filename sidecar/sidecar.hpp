@@ -22,6 +22,7 @@
 #include "sidecar/source/config_source.hpp"
 #include "sidecar/telemetry/access_log.hpp"
 #include "sidecar/telemetry/memory_stats.hpp"
+#include "sidecar/tracing/exporter.hpp"
 #include "sidecar/worker_thread.hpp"
 
 namespace tulle {
@@ -69,6 +70,7 @@ class Sidecar final : private Task, private admin::AdminSource {
   policies::Broadcast broadcast_;
   exchange::ExhaustedRequests exhausted_;
   std::unique_ptr<telemetry::AccessLog> access_log_;
+  std::unique_ptr<tracing::Exporter> exporter_;
   std::unique_ptr<WorkerEnvironment> environment_;
   std::vector<std::unique_ptr<WorkerThread>> workers_;
 

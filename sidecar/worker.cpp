@@ -35,6 +35,7 @@ Worker::Worker(Loop& loop, Network& network, const WorkerEnvironment& environmen
       rng_(seed),
       request_stats_(environment.stats, shard_),
       access_log_(loop, environment.access_log),
+      spans_(loop, environment.spans, environment.service),
       active_exchanges_(environment.stats.gauge("tulle_active_exchanges",
                                                 "Exchanges that have begun and not ended", {})),
       clusters_(loop, network, policy_host(), environment.admissions),
@@ -209,7 +210,9 @@ void Worker::run() {
     draining_ = Draining::outbound;
     drain_gateways(config::Direction::outbound);
   }
-  if (drained() && owner_ != nullptr) owner_->wake();
+  if (!drained()) return;
+  spans_.hand_over();
+  if (owner_ != nullptr) owner_->wake();
 }
 
 void Worker::sweep() {

@@ -38,6 +38,8 @@ struct WorkerEnvironment {
   policies::Broadcast* broadcast = nullptr;     // null: the worker is the only one
   exchange::ExhaustedRequests* exhausted = nullptr;  // null: not kept
   size_t max_connections = 10000;               // of one listener in one worker
+  tracing::SpanSink* spans = nullptr;           // null: spans are not kept
+  std::string service{};                        // whose spans, where the configuration is silent
 };
 
 // Listener name to the address it is really bound to.
@@ -85,6 +87,7 @@ class Worker final : private Task,
     return route_chains_.of(table, route);
   }
   exchange::ExhaustedRequests* exhausted_requests() override { return environment_.exhausted; }
+  tracing::SpanBuffer& spans() override { return spans_; }
   void ended(const exchange::Summary& summary) override;
   void refused(const exchange::RefusalSummary& summary) override;
   std::string_view via() const override { return "tulle"; }
@@ -116,6 +119,7 @@ class Worker final : private Task,
   StatShard shard_;
   telemetry::RequestStats request_stats_;
   telemetry::AccessLogBuffer access_log_;
+  tracing::SpanBuffer spans_;
   StatId active_exchanges_;
   routing::ClusterTable clusters_;
   policies::RouteChains route_chains_;

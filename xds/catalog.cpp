@@ -6,6 +6,8 @@
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "envoy/config/listener/v3/listener.pb.h"
 #include "envoy/config/route/v3/route.pb.h"
+#include "envoy/config/trace/v3/opentelemetry.pb.h"
+#include "envoy/config/trace/v3/zipkin.pb.h"
 #include "envoy/extensions/filters/http/on_demand/v3/on_demand.pb.h"
 #include "envoy/extensions/filters/http/router/v3/router.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
@@ -36,6 +38,8 @@ std::vector<std::string_view> collect() {
       name_of<envoy::config::listener::v3::Listener>(),
       name_of<envoy::config::route::v3::FilterConfig>(),
       name_of<envoy::config::route::v3::RouteConfiguration>(),
+      name_of<envoy::config::trace::v3::OpenTelemetryConfig>(),
+      name_of<envoy::config::trace::v3::ZipkinConfig>(),
       name_of<ext::filters::http::on_demand::v3::OnDemand>(),
       name_of<ext::filters::http::router::v3::Router>(),
       name_of<ext::filters::network::http_connection_manager::v3::HttpConnectionManager>(),

@@ -8,10 +8,12 @@
 #include <vector>
 
 #include "envoy/config/cluster/v3/cluster.pb.h"
+#include "envoy/config/core/v3/http_uri.pb.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "envoy/config/listener/v3/listener.pb.h"
 #include "envoy/config/route/v3/route.pb.h"
 #include "envoy/config/route/v3/route_components.pb.h"
+#include "envoy/config/trace/v3/zipkin.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 #include "envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.pb.h"
 #include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
@@ -106,6 +108,10 @@ class Finder {
       add(ResourceType::cluster, mirror->cluster());
     } else if (const auto* weight = as<route::WeightedCluster::ClusterWeight>(message)) {
       add(ResourceType::cluster, weight->name());
+    } else if (const auto* uri = as<envoy::config::core::v3::HttpUri>(message)) {
+      add(ResourceType::cluster, uri->cluster());
+    } else if (const auto* zipkin = as<envoy::config::trace::v3::ZipkinConfig>(message)) {
+      add(ResourceType::cluster, zipkin->collector_cluster());
     } else if (const auto* proxy = as<network::tcp_proxy::v3::TcpProxy>(message)) {
       add(ResourceType::cluster, proxy->cluster());
     } else if (const auto* share =

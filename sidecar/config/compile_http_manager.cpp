@@ -226,6 +226,12 @@ HttpManager compile_http_manager(CompileContext& context, const google::protobuf
   compile_upgrades(manager, compiled.http, place);
   gather_upgrades(compiled.routes.get(), compiled.http);
   compiled.stat_prefix = manager.stat_prefix();
+  if (manager.has_tracing()) {
+    compiled.tracing = compile_tracing(context, manager.tracing(), place.field("tracing"));
+  }
+  if (manager.has_generate_request_id()) {
+    compiled.make_request_id = manager.generate_request_id().value();
+  }
   return compiled;
 }
 

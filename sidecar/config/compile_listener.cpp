@@ -39,6 +39,8 @@ void compile_filters(CompileContext& context, const listener::FilterChain& chain
     config.http = std::move(manager.http);
     config.routes = std::move(manager.routes);
     config.on_demand = manager.on_demand;
+    config.tracing = std::move(manager.tracing);
+    config.make_request_id = manager.make_request_id;
     if (config.stat_name.empty()) config.stat_name = std::move(manager.stat_prefix);
   } else if (type == TcpProxy::descriptor()->full_name()) {
     at.unsupported("opaque TCP is not supported yet");

@@ -28,6 +28,7 @@ class StringMatcher;
 }
 namespace google::protobuf {
 class Any;
+class Message;
 }
 
 namespace tulle::config {
@@ -50,6 +51,8 @@ struct HttpManager {
   std::shared_ptr<const routing::RouteTable> routes;  // null: reported
   std::string stat_prefix;
   bool on_demand = false;
+  std::shared_ptr<const tracing::Tracing> tracing;    // null: no spans
+  bool make_request_id = true;
 };
 inline constexpr uint32_t kStreamsNotGiven = 0;  // not a value anybody can give
 // The protocol that an upgrade_type names, in lower case, kConnectType for CONNECT; empty: reported.
@@ -61,6 +64,10 @@ std::string upgrade_type(const std::string& written, std::set<std::string>& seen
 // `any` must hold an HttpConnectionManager.
 HttpManager compile_http_manager(CompileContext& context, const google::protobuf::Any& any,
                                  const Place& place);
+
+// Null: reported.
+std::shared_ptr<const tracing::Tracing> compile_tracing(
+    CompileContext& context, const google::protobuf::Message& manager_tracing, const Place& place);
 
 std::shared_ptr<const routing::RouteTable> compile_routes(
     CompileContext& context, const envoy::config::route::v3::RouteConfiguration& config,

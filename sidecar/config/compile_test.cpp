@@ -176,7 +176,6 @@ TEST(Compile, RefusesFaultyHttpOptions) {
        kInManager + ": needs one of route_config, rds\n"},
       {kManager + "/access_log", R"([{"name": "x"}])",
        kInManager + ".access_log: not supported yet\n"},
-      {kManager + "/tracing", "{}", kInManager + ".tracing: not supported yet\n"},
       {kManager + "/server_name", "\"x\"", kInManager + ".server_name: not supported yet\n"},
       {kManager + "/normalize_path", "false",
        kInManager + ".normalize_path: paths are always normalised here; leave it out\n"},

@@ -23,6 +23,7 @@
 #include "sidecar/config/destinations.hpp"
 #include "sidecar/policies/entry.hpp"
 #include "sidecar/routing/route_table.hpp"
+#include "sidecar/tracing/collector.hpp"
 #include "xds/content_hash.hpp"
 
 namespace tulle {
@@ -58,6 +59,8 @@ struct ListenerConfig {
   HttpOptions http;
   std::shared_ptr<const routing::RouteTable> routes;  // never null
   bool on_demand = false;  // what `routes` does not match is looked up in the destinations
+  std::shared_ptr<const tracing::Tracing> tracing;    // null: no spans
+  bool make_request_id = true;                        // where a request has none
   std::string stat_name;                              // stat_prefix, else the name
   xds::ContentHash hash{};
 };

@@ -111,6 +111,7 @@ bool Exchange::admit() {
   if (const char* problem = canonicalise(down_->amend_head(), http.paths)) {
     return refuse({Code::bad_request, Origin::downstream, problem});
   }
+  identify();
   if (http.request_timeout > Duration{0} && tunnel_ == Tunnel::none) {
     request_deadline_ = started_ + http.request_timeout;
   }
@@ -141,6 +142,17 @@ void Exchange::pass_deadline_on(Head& request) const {
   if (grpc_) return request.fields.set(FieldId::grpc_timeout, grpc_timeout(left));
   const auto ms = std::chrono::ceil<std::chrono::milliseconds>(left).count();
   request.fields.set(FieldId::x_envoy_expected_rq_timeout_ms, std::to_string(ms));
+}
+
+// By what this request can be found again, in logs and in traces, here and at every hop behind us.
+void Exchange::identify() {
+  const config::ListenerConfig& listener = *listener_.config;
+  Fields& fields = down_->amend_head().fields;
+  if (listener.make_request_id && !fields.has(FieldId::x_request_id)) {
+    const auto id = tracing::request_id_of(host_.rng().next(), host_.rng().next());
+    fields.add(FieldId::x_request_id, {id.data(), id.size()});
+  }
+  trace_.begin(fields, listener.tracing, host_.rng());
 }
 
 // Whose routes hold: the listener's own where one matches, else those of the destination that the
@@ -280,6 +292,7 @@ bool Exchange::start() {
   attempt_deadline_ = plan.deadline;
   attempt().drop();
   attempt().start(*last_endpoint_, loop_.now(), opaque_);
+  trace_.attempt_began(host_.rng());
   if (attempt_deadline_ != kNever) arm_timer();
   return true;
 }
@@ -312,6 +325,7 @@ void Exchange::send_request() {
   }
   pass_deadline_on(head);
   routing::apply(target_->changes.request, head.fields);
+  trace_.stamp(head.fields);
   attempt().stream().send_head();
   // What comes behind the head of a tunnel is for its other end, which may not be there.
   request_sent_ = head.ended || tunnel_ == Tunnel::asked;

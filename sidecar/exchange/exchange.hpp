@@ -27,6 +27,7 @@
 #include "sidecar/exchange/exchange_host.hpp"
 #include "sidecar/exchange/replay.hpp"
 #include "sidecar/exchange/summary.hpp"
+#include "sidecar/exchange/trace.hpp"
 #include "sidecar/exchange/tunnel.hpp"
 #include "sidecar/policies/chain.hpp"
 #include "sidecar/routing/cluster.hpp"
@@ -49,6 +50,8 @@ class Exchange final : public Task, public Pooled<Exchange> {
 
   // The phases. False: nothing more can happen until somebody wakes us.
   bool admit();
+  void identify();
+  void trace_attempt(const Error* failure);
   bool locate();
   bool await_destination(std::string_view name);
   bool choose();
@@ -115,6 +118,7 @@ class Exchange final : public Task, public Pooled<Exchange> {
 
   policies::Request request_;                  // what policies see and set
   Replay replay_;
+  Trace trace_;
   std::optional<Error> error_;
   Timer timer_;
   Instant started_;

@@ -29,7 +29,10 @@ bool Exchange::judge(const Error& failure) {
   }
   Error error = as_upstream_error(failure);
   const policies::RetryPlan plan = tell_outcome(failure_outcome(attempt(), failure));
-  if (plan.wanted) return retry(plan);
+  if (plan.wanted) {
+    trace_attempt(&error);
+    return retry(plan);
+  }
   if (!down_->head_sent()) return refuse(std::move(error));
   return break_off(std::move(error), Code::upstream_reset);
 }
@@ -213,9 +216,27 @@ int Exchange::grpc_status_sent() const {
   return status ? static_cast<int>(status->code) : -1;
 }
 
+// The span of the attempt that ends now, if it leaves one.
+void Exchange::trace_attempt(const Error* failure) {
+  if (!trace_.sampled() || !attempt().active()) return;
+  const Stream* up = attempt().has_stream() ? &attempt().stream() : nullptr;
+  const Head* answer = up != nullptr ? up->head() : nullptr;
+  const PeerIdentity* peer = up != nullptr ? up->peer() : nullptr;
+  trace_.attempt_ended({.number = request_.attempts,
+                        .after = attempt().started() - started_,
+                        .took = loop_.now() - attempt().started(),
+                        .status = answer != nullptr ? answer->status : 0,
+                        .failure = failure,
+                        .cluster = cluster_,
+                        .endpoint = last_endpoint_,
+                        .peer = peer != nullptr ? std::string_view(peer->spiffe_id) : ""},
+                       *down_->head(), host_.spans());
+}
+
 void Exchange::conclude() {
   phase_ = Phase::over;
   tell_outcome({.end = policies::End::abandoned});
+  trace_attempt(error_ ? &*error_ : nullptr);
   if (asked_) policies::tell_end(route_policies_, cluster_policies(), request_);
   Summary summary;
   summary.request = down_->head();
@@ -245,6 +266,7 @@ void Exchange::conclude() {
   summary.bytes_sent = down_->bytes_sent();
   summary.duration = loop_.now() - started_;
   summary.upstream_latency = upstream_latency_;
+  trace_.exchange_ended(summary, host_.spans());
   host_.ended(summary);
 
   timer_.disarm();

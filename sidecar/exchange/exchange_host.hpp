@@ -14,6 +14,7 @@
 #include "sidecar/exchange/summary.hpp"
 #include "sidecar/policies/chain.hpp"
 #include "sidecar/routing/cluster.hpp"
+#include "sidecar/tracing/span_buffer.hpp"
 
 namespace tulle {
 class Loop;
@@ -64,6 +65,7 @@ class ExchangeHost {
   virtual const policies::Chain* policies_of(const routing::RouteTable& table,
                                              const routing::Route& route) = 0;
   virtual ExhaustedRequests* exhausted_requests() = 0;   // of the process; null: not kept
+  virtual tracing::SpanBuffer& spans() = 0;
   virtual void ended(const Summary& summary) = 0;
   virtual std::string_view via() const = 0;      // pseudonym for the via field
   virtual void refused(const RefusalSummary& summary) = 0;  // before there was an exchange

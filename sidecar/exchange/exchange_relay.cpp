@@ -109,7 +109,9 @@ bool Exchange::judge_answer(Stream& up) {
   // An answer without a message may be here whole: then the status in its trailers counts as well.
   const Fields& last = up.ended() && !up.head()->ended ? up.trailers() : up.head()->fields;
   const policies::RetryPlan plan = tell_outcome(answer_outcome(*up.head(), last, is_mesh_peer(up)));
-  return plan.wanted && retry(plan);
+  if (!plan.wanted) return false;
+  trace_attempt(nullptr);
+  return retry(plan);
 }
 
 void Exchange::begin_response(Stream& up) {

@@ -128,6 +128,8 @@ class Instance final : public Service {
 struct BenchSetup {
   Json route = Json::object();    // members of the RouteAction
   Json cluster = Json::object();  // members of the Cluster
+  Json manager = Json::object();  // members of the HttpConnectionManager
+  tracing::SpanSink* spans = nullptr;
   size_t instances = 2;
   size_t workers = 1;
   bool http2 = false;             // everywhere
@@ -148,7 +150,9 @@ class PolicyBench {
                                              .admissions = admissions,
                                              .reuse_port = false,
                                              .broadcast = &broadcast_,
-                                             .exhausted = &exhausted_});
+                                             .exhausted = &exhausted_,
+                                             .spans = setup.spans,
+                                             .service = "bench"});
     const auto snapshot = compiled();
     if (snapshot == nullptr) return;
     for (size_t i = 0; i < setup.workers; ++i) start_worker(i);
@@ -262,7 +266,7 @@ class PolicyBench {
                        {"routes", {{{"match", {{"prefix", "/"}}}, {"route", action}}}}};
     const std::string manager =
         "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
-    const Json filter = {
+    Json filter = {
         {"name", "envoy.filters.network.http_connection_manager"},
         {"typed_config",
          {{"@type", type(manager)},
@@ -271,6 +275,7 @@ class PolicyBench {
            {{{"name", "envoy.filters.http.router"},
              {"typed_config", {{"@type", type("extensions.filters.http.router.v3.Router")}}}}}},
           {"route_config", {{"name", "routes"}, {"virtual_hosts", {host}}}}}}};
+    filter["typed_config"].update(setup_.manager);
     return {{"@type", type("config.listener.v3.Listener")},
             {"name", "outbound"},
             {"traffic_direction", "OUTBOUND"},

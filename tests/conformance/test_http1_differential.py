@@ -16,7 +16,8 @@ SEED = int(os.environ.get("TULLE_SEED", "20261121"))
 MESSAGES = int(os.environ.get("TULLE_MESSAGES", "400"))
 # What a hop adds, or has to change.
 OF_A_HOP = {"via", "connection", "forwarded", "content-length", "transfer-encoding", "keep-alive", "te", "expect",
-            "max-forwards", "x-real-ip", "accept-encoding", "proxy-connection", "upgrade", "host", "x-host", "trailer"}
+            "max-forwards", "x-real-ip", "accept-encoding", "proxy-connection", "upgrade", "host", "x-host", "trailer",
+            "x-request-id"}
 
 
 class Understood:
