@@ -106,6 +106,7 @@ void Pool::leave(Ticket& ticket) {
   ticket.unlink();
   ticket.queued_in_ = nullptr;
   --waiting_count_;
+  roster_.awaited = !waiting_.empty();
   if (limits_ != nullptr) limits_->give_pending();
 }
 
@@ -116,7 +117,6 @@ void Pool::serve_waiting() {
     leave(ticket);
     ticket.waiter.wake();
   }
-  roster_.awaited = !waiting_.empty();
 }
 
 void Pool::fail_waiting(size_t at_most, const Error& error) {
@@ -160,21 +160,26 @@ bool Pool::open_connection() {
 
 void Pool::run() {
   const bool was_idle = idle();
+  serve_waiting();  // first: nobody fails while a connection is there for him
   reap();
-  serve_waiting();
   open_as_needed();
   trim_idle();
   if (owner_ != nullptr && !was_idle && idle()) owner_->wake();
 }
 
+// How many of the oldest who wait fail with a connection that came to nothing: those it was opened
+// for, unless other connects under way suffice for all. Without any nobody is left to serve them.
+size_t Pool::bereft_by_failed_connect() const {
+  const size_t under_way = roster_.opening_count() * expected_streams();
+  if (under_way == 0) return waiting_count_;
+  return std::min(expected_streams(), waiting_count_ - std::min(waiting_count_, under_way));
+}
+
 void Pool::reap() {
   while (!roster_.over.empty()) {
     const Connection& ended = roster_.over.front();
-    if (came_to_nothing(ended) && !waiting_.empty()) {
-      // It was opened for the oldest who wait. With no other connect under way nobody is left to
-      // serve the rest.
-      const bool others = roster_.opening_count() > 0;
-      fail_waiting(others ? expected_streams() : SIZE_MAX, error_of(ended, options_.address));
+    if (came_to_nothing(ended)) {
+      fail_waiting(bereft_by_failed_connect(), error_of(ended, options_.address));
     }
     roster_.destroy_front(roster_.over);
     if (beyond_limit_ > 0) {

@@ -79,6 +79,7 @@ class Pool : private Task {
   void fail_waiting(size_t at_most, const Error& error);
   void open_as_needed();
   bool open_connection();
+  size_t bereft_by_failed_connect() const;
   void retire_all();
   void reap();
   void trim_idle();

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <vector>
+
 #include "core/base/bytes.hpp"
 #include "tests/support/http_bench.hpp"
 
@@ -280,6 +283,39 @@ TEST(Http1PoolTest, TicketsWaitInOrderForAConnection) {
   EXPECT_EQ(bench.service.heard.at(1).head->path, "/second");
   EXPECT_EQ(bench.service.heard.at(2).head->path, "/third");
   EXPECT_TRUE(third.reused_connection);
+  EXPECT_EQ(bench.network.connects, 2);
+}
+
+// Ports have run out, say: some connects open in the very turn in which others fail.
+TEST(Http1PoolTest, ConnectionsThatOpenedServeBeforeFailuresAreHandedOut) {
+  HttpBench bench(Protocol::http1);
+  bench.service.script.start = Script::Start::after_end;
+  bench.start();
+  std::vector<const Heard*> heard;
+  for (int i = 0; i < 5; ++i) {
+    bench.network.mode = i < 2 ? PairNetwork::Mode::refuse : PairNetwork::Mode::serve;
+    heard.push_back(&bench.ask(never_ending(bench)));
+  }
+  bench.settle();
+  EXPECT_EQ(bench.service.heard.size(), 3u);
+  EXPECT_EQ(std::ranges::count_if(heard, [](const Heard* one) { return one->failure.has_value(); }),
+            2);
+  EXPECT_TRUE(bench.pool->waiting() == 0 && bench.pool->connections() == 3u);
+}
+
+TEST(Http1PoolTest, AFailedConnectIsNobodysWhoHasAnotherUnderWay) {
+  HttpBench bench(Protocol::http1);
+  bench.network.mode = PairNetwork::Mode::silent;
+  bench.start();
+  bench.ask(bench.get());
+  bench.clock.run_for(500ms);
+  const Heard& second = bench.ask(bench.get());
+  bench.talks[0]->stop();  // its connect is still under way, and times out first
+  bench.clock.run_for(700ms);
+  EXPECT_FALSE(second.failure);
+  EXPECT_EQ(bench.pool->connections(), 1u);
+  bench.clock.run_for(500ms);
+  EXPECT_TRUE(second.failure);
   EXPECT_EQ(bench.network.connects, 2);
 }
 

@@ -615,7 +615,8 @@ class LocalPorts(unittest.TestCase):
             for sock in socks:
                 sock.sendall(b"GET /hold/key HTTP/1.1\r\nhost: a\r\n\r\n")
             failed = self.failed(socks)
-            self.assertTrue(40 < len(failed) < 100, len(failed))
+            # Every port that there is serves a request; one or two of the sixty may be in use.
+            self.assertTrue(60 <= len(failed) <= 64, len(failed))
             origin.release("key")
             for sock in set(socks) - set(failed):
                 self.assertTrue(sock.recv(4096).startswith(b"HTTP/1.1 200"))
