@@ -77,6 +77,32 @@ void read_ca(Object& file, ControlPlaneConfig& config) {
   object.finish();
 }
 
+void read_tracing(Object& file, ControlPlaneConfig& config) {
+  const json* value = file.find("tracing");
+  if (value == nullptr) return;
+  Object object(*value, file.place("tracing"));
+  const std::string otlp = object.text("otlp");
+  const std::string zipkin = object.text("zipkin");
+  const json* percent = object.find("sampling_percent");
+  object.finish();
+  if (otlp.empty() == zipkin.empty()) {
+    return object.place().invalid("needs one of otlp and zipkin: the URL of a collector");
+  }
+  const char* name = zipkin.empty() ? "otlp" : "zipkin";
+  Result<build::Collector> collector =
+      zipkin.empty() ? build::read_collector(build::Collector::Format::otlp, otlp)
+                     : build::read_collector(build::Collector::Format::zipkin, zipkin);
+  if (!collector) return object.place(name).invalid(collector.error().detail);
+  if (percent != nullptr) {
+    const double number = percent->is_number() ? percent->get<double>() : -1;
+    if (!(number >= 0 && number <= 100)) {
+      return object.place("sampling_percent").invalid("must be a number between 0 and 100");
+    }
+    collector->sampling_percent = number;
+  }
+  config.tracing = std::move(*collector);
+}
+
 std::string read_domain(Object& file, const char* name, std::string otherwise) {
   const std::string text = file.text(name);
   if (text.empty()) return otherwise;
@@ -100,6 +126,7 @@ ControlPlaneConfigRead read_control_plane_config(std::string_view text) {
   read_api(file, config);
   config.metrics = read_endpoint(file, "metrics", "127.0.0.1:15014");
   read_ca(file, config);
+  read_tracing(file, config);
   file.finish();
   if (config.token_file.empty()) config.token_file = config.data_dir + "/admin.token";
   if (read.problems.empty()) read.config = std::move(config);

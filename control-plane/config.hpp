@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "control-plane/build/collector.hpp"
 #include "core/net/address.hpp"
 #include "sidecar/config/problem.hpp"
 
@@ -26,6 +27,7 @@ struct ControlPlaneConfig {
   int64_t certificate_lifetime_seconds = 86400;
   std::string ca_certificate_file;  // both or neither
   std::string ca_key_file;
+  std::optional<build::Collector> tracing;  // nothing: sidecars make no spans
 };
 
 struct ControlPlaneConfigRead {

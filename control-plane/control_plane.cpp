@@ -113,7 +113,8 @@ Result<void> ControlPlane::open_authority() {
 }
 
 Result<void> ControlPlane::open_xds() {
-  const build::Mesh mesh{config_.trust_domain, config_.cluster_domain, authority_->bundle_pem()};
+  const build::Mesh mesh{config_.trust_domain, config_.cluster_domain, authority_->bundle_pem(),
+                         config_.tracing};
   hub_ = std::make_unique<push::Hub>(loop_, *store_, mesh, stats_, push::Hub::Options{});
   compile_check_ = std::make_unique<build::CompileCheck>(mesh);
   identity_ = std::make_unique<ca::IdentityService>(loop_, *authority_, *tokens_);

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+
+#include "control-plane/build/collector.hpp"
 
 namespace tulle::cli {
 namespace {
@@ -111,6 +114,29 @@ ServiceGroup read_group(const std::string& name, const YamlTree& value, FileProb
   return group;
 }
 
+std::optional<TracingPlan> read_tracing(const YamlTree& value, FileProblems& problems) {
+  FieldReader fields(value, "tracing", problems);
+  if (value.kind != YamlTree::Kind::mapping) return std::nullopt;  // said already
+  const std::string otlp = fields.text("otlp");
+  const std::string zipkin = fields.text("zipkin");
+  const std::string percent = fields.text("sampling_percent", "1");
+  fields.finish();
+  TracingPlan plan{zipkin.empty() ? "otlp" : "zipkin", zipkin.empty() ? otlp : zipkin};
+  const auto format = zipkin.empty() ? build::Collector::Format::otlp : build::Collector::Format::zipkin;
+  if (otlp.empty() == zipkin.empty()) {
+    problems.push_back({fields.line(), "tracing", "needs one of otlp and zipkin: the URL of a collector"});
+  } else if (const auto collector = build::read_collector(format, plan.url); !collector) {
+    fields.report(plan.format.c_str(), collector.error().detail);
+  }
+  const char* end = percent.data() + percent.size();
+  const auto read = std::from_chars(percent.data(), end, plan.sampling_percent);
+  if (read.ec != std::errc() || read.ptr != end ||
+      !(plan.sampling_percent >= 0 && plan.sampling_percent <= 100)) {
+    fields.report("sampling_percent", "must be a number between 0 and 100, is \"" + percent + "\"");
+  }
+  return plan;
+}
+
 // What can only be seen when all groups are known.
 void check_together(const MeshFile& file, FileProblems& problems) {
   const std::vector<std::string> services = file.services();
@@ -168,6 +194,9 @@ std::optional<MeshFile> read_mesh_file(std::string_view yaml, FileProblems& prob
   }
   file.certificate_lifetime =
       static_cast<unsigned>(fields.number("certificate_lifetime_seconds", 86400, 60, 30 * 86400));
+  if (const YamlTree* tracing = fields.find("tracing")) {
+    file.tracing = read_tracing(*tracing, problems);
+  }
   file.policies = fields.texts("policies");
   if (const YamlTree* services = fields.find("services"); services == nullptr) {
     fields.report("services", "is missing: what is to be started");

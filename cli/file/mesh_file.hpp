@@ -36,11 +36,19 @@ struct ServiceGroup {
   std::optional<std::vector<std::string>> calls;  // Services it gets a URL variable for; all
 };
 
+// Where the sidecars send what they know of requests.
+struct TracingPlan {
+  std::string format;                // "otlp" or "zipkin": the member of the control plane's file
+  std::string url;
+  double sampling_percent = 1;
+};
+
 struct MeshFile {
   std::string name;
   std::string trust_domain;
   std::string access_log;             // of the sidecars: "failures", "all", "off"
   unsigned certificate_lifetime = 86400;  // seconds, of every certificate the mesh issues
+  std::optional<TracingPlan> tracing;
   std::vector<ServiceGroup> groups;   // in the order of the file
   std::vector<std::string> policies;  // files and folders of documents, relative to the file
 

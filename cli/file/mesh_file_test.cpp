@@ -99,6 +99,30 @@ polices: []
                   "mesh.yaml:11: polices: is not a field here; did you mean \"policies\"?"));
 }
 
+TEST(MeshFile, SaysWhereSpansGo) {
+  const std::string rest = "name: a\nservices: {one: {command: [x], port: 80}}\n";
+  EXPECT_FALSE(read(rest).tracing.has_value());
+  const MeshFile otlp = read(rest + "tracing: {otlp: 'http://127.0.0.1:4318'}\n");
+  ASSERT_TRUE(otlp.tracing.has_value());
+  EXPECT_EQ(otlp.tracing->format, "otlp");
+  EXPECT_EQ(otlp.tracing->url, "http://127.0.0.1:4318");
+  EXPECT_EQ(otlp.tracing->sampling_percent, 1);
+  const MeshFile zipkin =
+      read(rest + "tracing: {zipkin: 'http://127.0.0.1:9411', sampling_percent: 12.5}\n");
+  ASSERT_TRUE(zipkin.tracing.has_value());
+  EXPECT_EQ(zipkin.tracing->format, "zipkin");
+  EXPECT_EQ(zipkin.tracing->sampling_percent, 12.5);
+  for (const auto& [text, problem] : std::vector<std::pair<std::string, std::string>>{
+           {"{}", "tracing: needs one of otlp and zipkin"},
+           {"{otlp: 'http://127.0.0.1:1', zipkin: 'http://127.0.0.1:1'}", "needs one of"},
+           {"{otlp: 'http://collector:4318'}", "tracing.otlp: "},
+           {"{otlp: 'http://127.0.0.1:1', sampling_percent: most}", "tracing.sampling_percent: "},
+           {"{otlp: 'http://127.0.0.1:1', sampling_percent: 101}", "tracing.sampling_percent: "},
+           {"{jaeger: x, otlp: 'http://127.0.0.1:1'}", "tracing.jaeger: "}}) {
+    EXPECT_THAT(problems_of(rest + "tracing: " + text + "\n"), ElementsAre(HasSubstr(problem)));
+  }
+}
+
 TEST(MeshFile, ChecksWhatGroupsSayTogether) {
   EXPECT_THAT(problems_of(R"(
 name: a

@@ -35,7 +35,7 @@ ControlPlanePlan plan_control_plane(const MeshFile& file, const RunDirectory& ru
   plan.metrics_port = ports[2];
   plan.config_path = run.control_plane() + "/config.json";
   const std::string state = run.control_plane() + "/state";
-  plan.config = ordered_json{
+  ordered_json config{
       {"data_dir", state},
       {"trust_domain", file.trust_domain},
       {"cluster_domain", "cluster.local"},
@@ -43,7 +43,12 @@ ControlPlanePlan plan_control_plane(const MeshFile& file, const RunDirectory& ru
       {"api", {{"address", loopback(plan.api_port)}, {"token_file", run.token()}}},
       {"metrics", {{"address", loopback(plan.metrics_port)}}},
       {"ca", {{"certificate_lifetime_seconds", file.certificate_lifetime}}},
-  }.dump(2) + "\n";
+  };
+  if (file.tracing) {
+    config["tracing"] = {{file.tracing->format, file.tracing->url},
+                         {"sampling_percent", file.tracing->sampling_percent}};
+  }
+  plan.config = config.dump(2) + "\n";
   plan.child.command = {programs.control_plane, "--config", plan.config_path};
   plan.child.environment = inherited;
   return plan;

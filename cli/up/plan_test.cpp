@@ -16,6 +16,7 @@ MeshFile two_services() {
   return *read_mesh_file(R"(
 name: shop
 trust_domain: shop.test
+tracing: {zipkin: "http://127.0.0.1:9411", sampling_percent: 5}
 access_log: all
 certificate_lifetime_seconds: 3600
 services:
@@ -94,6 +95,7 @@ TEST_F(Planned, TheSidecarIsToldWhoItStandsFor) {
 
 TEST_F(Planned, TheControlPlaneGetsTheServices) {
   const json config = json::parse(plan.control_plane.config);
+  EXPECT_EQ(config["tracing"], (json{{"zipkin", "http://127.0.0.1:9411"}, {"sampling_percent", 5}}));
   EXPECT_EQ(config["trust_domain"], "shop.test");
   EXPECT_EQ(config["api"]["token_file"], run.token());
   EXPECT_EQ(config["ca"]["certificate_lifetime_seconds"], 3600);

@@ -32,7 +32,8 @@ bool is_own(ResourceType type, std::string_view name) {
 
 // All that its own resources are made from: a node that comes back with other ports is another one.
 std::string own_scope(const Node& node) {
-  std::string scope = node.namespace_name + "/" + node.id + "/" + node.outbound.to_string();
+  std::string scope = node.namespace_name + "/" + node.service + "/" + node.id + "/";
+  scope += node.outbound.to_string();
   for (const NodePort& port : node.ports) {
     scope.append(" ").append(std::to_string(port.port)).append(" ");
     scope.append(port.inbound.to_string()).append(model::to_string(port.app_protocol));

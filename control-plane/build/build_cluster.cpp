@@ -86,6 +86,7 @@ std::optional<std::string> build_cluster(Scene& scene, std::string_view name) {
   for (const NodePort& port : scene.node.ports) {
     if (inbound_cluster_name(port.port) == name) return inbound_cluster(port, name);
   }
+  if (name == kCollectorCluster) return build_collector_cluster(scene);
   const auto parsed = parse_cluster_name(name, scene.mesh);
   if (!parsed) return std::nullopt;
   model::DocumentPtr service;

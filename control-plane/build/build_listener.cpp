@@ -43,27 +43,29 @@ void add_manager(const HttpConnectionManager& manager, FilterChain& chain) {
   pack(manager, *filter.mutable_typed_config());
 }
 
-std::string outbound_listener(const Node& node) {
+std::string outbound_listener(const Scene& scene) {
   HttpConnectionManager manager;
   manager.set_stat_prefix(std::string(kOutboundListener));
   set_duration(kStreamIdle, *manager.mutable_stream_idle_timeout());
   allow_upgrades(manager);
   manager.mutable_route_config()->set_name(std::string(kOutboundListener));
+  build_tracing(scene, manager);
   add_filter("envoy.filters.http.on_demand", filters::on_demand::v3::OnDemand(), manager);
   add_router(manager);
   Listener listener;
   listener.set_name(std::string(kOutboundListener));
   listener.set_traffic_direction(core::OUTBOUND);
-  set_address(node.outbound, *listener.mutable_address());
+  set_address(scene.node.outbound, *listener.mutable_address());
   add_manager(manager, *listener.add_filter_chains());
   return to_bytes(listener);
 }
 
-std::string inbound_listener(const NodePort& port, std::string_view name) {
+std::string inbound_listener(const Scene& scene, const NodePort& port, std::string_view name) {
   HttpConnectionManager manager;
   manager.set_stat_prefix(std::string(name));
   set_duration(kStreamIdle, *manager.mutable_stream_idle_timeout());
   allow_upgrades(manager);
+  build_tracing(scene, manager);
   auto& routes = *manager.mutable_route_config();
   routes.set_name(std::string(name));
   auto& host = *routes.add_virtual_hosts();
@@ -112,11 +114,11 @@ std::optional<std::string> build_listener(Scene& scene, std::string_view name) {
   const Node& node = scene.node;
   if (name == kOutboundListener) {
     if (!node.outbound.is_set()) return std::nullopt;
-    return outbound_listener(node);
+    return outbound_listener(scene);
   }
   for (const NodePort& port : node.ports) {
     if (!port.inbound.is_set() || inbound_listener_name(port.port) != name) continue;
-    return inbound_listener(port, name);
+    return inbound_listener(scene, port, name);
   }
   return destination(scene, name);
 }

@@ -27,6 +27,9 @@ class RetryPolicy;
 class Route;
 class RouteMatch;
 }  // namespace envoy::config::route::v3
+namespace envoy::extensions::filters::network::http_connection_manager::v3 {
+class HttpConnectionManager;
+}  // namespace envoy::extensions::filters::network::http_connection_manager::v3
 
 namespace tulle::build {
 
@@ -52,6 +55,11 @@ std::optional<std::string> build_secret(Scene& scene, std::string_view name);
 void build_server_tls(envoy::config::core::v3::TransportSocket& socket);
 void build_client_tls(const std::string& server_spiffe_id,
                       envoy::config::core::v3::TransportSocket& socket);
+
+void build_tracing(const Scene& scene,
+                   envoy::extensions::filters::network::http_connection_manager::v3::
+                       HttpConnectionManager& manager);
+std::optional<std::string> build_collector_cluster(const Scene& scene);
 
 // Parts of routes.
 // The mesh's defaults where `wanted` (may be null) says nothing.

@@ -311,6 +311,34 @@ TEST(Build, DestinationsAreWhatTheCallersNamespaceMakesOfAHost) {
   EXPECT_EQ(table("example.org:80", "default"), "nothing");
 }
 
+TEST(Build, WithoutACollectorThereIsNoTracing) {
+  const Scenario mesh(kMesh);
+  const auto listener = parsed<envoy::config::listener::v3::Listener>(
+      build(mesh.index, mesh.mesh, node_of(), ResourceType::listener, "outbound"));
+  HttpConnectionManager manager;
+  ASSERT_TRUE(listener.filter_chains(0).filters(0).typed_config().UnpackTo(&manager));
+  EXPECT_FALSE(manager.has_tracing());
+  EXPECT_EQ(mesh.built(ResourceType::cluster, "tracing-collector").resource, nullptr);
+}
+
+TEST(Build, EveryListenerOfANodeTellsTheCollector) {
+  Scenario scenario(kMesh);
+  const Node node = node_of();
+  for (const auto format : {Collector::Format::otlp, Collector::Format::zipkin}) {
+    scenario.mesh.collector = *read_collector(format, "http://127.0.0.2:4318");
+    scenario.mesh.collector->sampling_percent = 2.5;
+    const xds::ResourceSet all = build_all(scenario.index, scenario.mesh, node, {});
+    for (const std::string& name : own_listeners(node)) {
+      const auto listener = parsed<envoy::config::listener::v3::Listener>(
+          build(scenario.index, scenario.mesh, node, ResourceType::listener, name));
+      HttpConnectionManager manager;
+      ASSERT_TRUE(listener.filter_chains(0).filters(0).typed_config().UnpackTo(&manager));
+      EXPECT_EQ(manager.tracing().random_sampling().value(), 2.5) << name;
+    }
+    EXPECT_NE(all.find(ResourceType::cluster, "tracing-collector"), nullptr) << "it is referred to";
+  }
+}
+
 TEST(Build, ANodesOwnListenersAndClusters) {
   const Scenario mesh(kMesh);
   Node node = node_of();

@@ -5,9 +5,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "control-plane/build/collector.hpp"
 #include "control-plane/model/document.hpp"
 #include "core/net/address.hpp"
 
@@ -17,6 +19,7 @@ struct Mesh {
   std::string trust_domain = "mesh.local";
   std::string cluster_domain = "cluster.local";
   std::string trust_bundle_pem;  // what everybody trusts; empty: no Secret is pushed
+  std::optional<Collector> collector;  // nothing: no spans
 };
 
 // A port of the node's application and where its sidecar takes mutual TLS for it.

@@ -513,6 +513,10 @@ class Refusals(Case):
                              ({"api": {"address": "0.0.0.0:0", "plaintext_loopback": True}}, r"api\.plaintext_loopback"),
                              ({"ca": {"certificate_lifetime_seconds": 1}}, r"ca\.certificate_lifetime_seconds"),
                              ({"ca": {"key_file": "x"}}, r"ca\.certificate_file"),
+                             ({"tracing": {}}, "tracing: needs one of otlp and zipkin"),
+                             ({"tracing": {"otlp": "http://collector:4318"}}, r"tracing\.otlp.*names are not looked up"),
+                             ({"tracing": {"zipkin": "https://127.0.0.1:1"}}, r"tracing\.zipkin.*http://"),
+                             ({"tracing": {"otlp": "http://127.0.0.1:1", "sampling_percent": 101}}, r"tracing\.sampling_percent"),
                              ({"trust_domain": "Mesh_Local/"}, "trust_domain"), ({"metrics": {"address": 1}}, r"metrics\.address"),
                              ({"nonsense": 1}, "nonsense")):
             with self.subTest(config=config):
