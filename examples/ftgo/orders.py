@@ -12,6 +12,8 @@ import urllib.request
 
 KITCHEN = os.environ.get("KITCHEN_URL", "http://kitchen:8080")
 ACCOUNTING = os.environ.get("ACCOUNTING_URL", "http://accounting:8080")
+FORWARDED = ("traceparent", "tracestate", "b3", "x-b3-traceid", "x-b3-spanid",
+             "x-b3-parentspanid", "x-b3-sampled", "x-b3-flags", "x-request-id")
 PRICES = {"pizza": 1250, "salad": 890, "soup": 640}
 
 numbers = itertools.count(1)
@@ -27,9 +29,14 @@ class Refused(Exception):
         self.status = status
 
 
-def ask(service, url, document):
+def forwarded(fields):
+    """What ties the calls that follow to the request they are made for; see docs/tracing.md."""
+    return {name: fields[name] for name in FORWARDED if name in fields}
+
+
+def ask(service, url, document, trace):
     """POST as JSON. The key says that the same question may be put twice: the answer will be the same."""
-    headers = {"content-type": "application/json", "idempotency-key": "%s-%s" % (service, document["order"])}
+    headers = {"content-type": "application/json", "idempotency-key": "%s-%s" % (service, document["order"]), **trace}
     request = urllib.request.Request(url, json.dumps(document).encode(), headers, method="POST")
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
@@ -41,14 +48,14 @@ def ask(service, url, document):
         raise Refused(502, "%s cannot be asked: %s" % (service, error)) from None
 
 
-def place(wish):
+def place(wish, trace):
     dish, count = wish.get("dish"), wish.get("count", 1)
     if dish not in PRICES or not isinstance(count, int) or not 1 <= count <= 20:
         raise Refused(400, "a wish is {dish: %s, count: 1 to 20}" % " or ".join(PRICES))
     order = "%d-%d" % (os.getpid(), next(numbers))
-    ticket = ask("kitchen", KITCHEN + "/tickets", {"order": order, "dish": dish, "count": count})
+    ticket = ask("kitchen", KITCHEN + "/tickets", {"order": order, "dish": dish, "count": count}, trace)
     total = PRICES[dish] * count
-    payment = ask("accounting", ACCOUNTING + "/authorizations", {"order": order, "cents": total})
+    payment = ask("accounting", ACCOUNTING + "/authorizations", {"order": order, "cents": total}, trace)
     result = {"order": order, "state": "approved", "dish": dish, "count": count, "cents": total,
               "ticket": ticket, "payment": payment}
     with lock:
@@ -74,7 +81,7 @@ class Orders(http.server.BaseHTTPRequestHandler):
             wish = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))) or b"null")
             if self.path != "/orders" or not isinstance(wish, dict):
                 raise Refused(404, "there is only POST /orders, with a JSON object")
-            self.answer(201, place(wish))
+            self.answer(201, place(wish, forwarded(self.headers)))
         except ValueError:
             self.answer(400, {"error": "the body is not JSON"})
         except Refused as error:

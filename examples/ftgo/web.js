@@ -11,11 +11,21 @@ const proxy = process.env.http_proxy ? new URL(process.env.http_proxy) : null;
 const agent = new http.Agent({keepAlive: true, maxSockets: 64});
 const page = fs.readFileSync(path.join(__dirname, 'page.html'));
 
-function ask(method, url, body) {
+// What ties the calls that follow to the request they are made for; see docs/tracing.md.
+const FORWARDED = ['traceparent', 'tracestate', 'b3', 'x-b3-traceid', 'x-b3-spanid',
+                   'x-b3-parentspanid', 'x-b3-sampled', 'x-b3-flags', 'x-request-id'];
+
+function forwarded(incoming) {
+  const fields = {};
+  for (const name of FORWARDED) if (incoming.headers[name]) fields[name] = incoming.headers[name];
+  return fields;
+}
+
+function ask(method, url, body, fields) {
   const target = new URL(url);
   const where = proxy ? {host: proxy.hostname, port: proxy.port, path: target.href}
                       : {host: target.hostname, port: target.port, path: target.pathname};
-  const headers = {host: target.host, 'content-type': 'application/json', 'content-length': Buffer.byteLength(body)};
+  const headers = {...fields, host: target.host, 'content-type': 'application/json', 'content-length': Buffer.byteLength(body)};
   return new Promise((resolve, reject) => {
     const request = http.request({...where, method, headers, agent}, (response) => {
       const parts = [];
@@ -28,9 +38,9 @@ function ask(method, url, body) {
   });
 }
 
-async function pass(body, response) {
+async function pass(incoming, body, response) {
   try {
-    const answer = await ask('POST', orders + '/orders', body);
+    const answer = await ask('POST', orders + '/orders', body, forwarded(incoming));
     const headers = {'content-type': answer.headers['content-type'] || 'application/json'};
     if (answer.headers['tulle-error']) headers['x-upstream-error'] = answer.headers['tulle-error'];
     response.writeHead(answer.status, headers).end(answer.body);
@@ -44,7 +54,7 @@ const server = http.createServer((request, response) => {
   const parts = [];
   request.on('data', (part) => parts.push(part));
   request.on('end', () => {
-    if (request.method === 'POST' && request.url === '/orders') return pass(Buffer.concat(parts), response);
+    if (request.method === 'POST' && request.url === '/orders') return pass(request, Buffer.concat(parts), response);
     if (request.url === '/health') return response.writeHead(200).end('healthy\n');
     if (request.url !== '/') return response.writeHead(404).end('there is / and POST /orders\n');
     response.writeHead(200, {'content-type': 'text/html; charset=utf-8'}).end(page);
