@@ -1,11 +1,12 @@
 """An order of ftgo is one trace: browser to web (Node.js), orders (Python), kitchen (Node.js) and accounting (C++)."""
+import glob
 import json
 import os
 import shutil
 import unittest
 
-from collector import CLIENT, SERVER, Collector
-from mesh import BUILD, PATIENCE, ROOT, probes, program, wait_for
+from collector import CLIENT, SERVER, Collector, zipkin_spans
+from mesh import BUILD, PATIENCE, ROOT, Process, probes, program, wait_for
 from test_up import UpCase
 
 
@@ -17,8 +18,6 @@ class Ftgo(UpCase):
             self.skipTest("ftgo_accounting is not built")
         super().setUp()
         self.env["FTGO_ACCOUNTING"] = accounting
-        self.collector = Collector()
-        self.addCleanup(self.collector.close)
 
     def start(self, tracing):
         folder = self.path("ftgo")
@@ -38,17 +37,17 @@ class Ftgo(UpCase):
             return answer.status == 201
         wait_for(place, "an order is approved", PATIENCE)
 
-    def check(self):
+    def check(self, spans_now):
         def whole():
             """The spans of a trace in which all three calls are complete: 3 x (2 outbound + 2 inbound)."""
-            for trace in {span.trace for span in self.collector.spans()}:
-                spans = self.collector.spans(lambda span, trace=trace: span.trace == trace)
+            now = spans_now()
+            for trace in {span.trace for span in now}:
+                spans = [span for span in now if span.trace == trace]
                 if len(spans) >= 12 and not any(span.error for span in spans):
                     return spans
             return None
-        spans = wait_for(whole, lambda: "a whole trace: %r" % self.collector.spans(), PATIENCE)
+        spans = wait_for(whole, lambda: "a whole trace: %r" % spans_now(), PATIENCE)
         self.assertEqual(12, len(spans))
-        self.assertEqual([], self.collector.problems)
         by_id = {span.id: span for span in spans}
         roots = [span for span in spans if span.parent not in by_id]
         self.assertEqual(["web"], [span.service for span in roots])
@@ -71,15 +70,44 @@ class Ftgo(UpCase):
         self.assertEqual("spiffe://ftgo.test/ns/default/sa/orders", peer)
         self.assertEqual(1, len({span.tags["tulle.request_id"] for span in spans}), "the request id is forwarded as well")
 
+    def collector(self):
+        collector = Collector()
+        self.addCleanup(collector.close)
+        return collector
+
     def test_an_order_is_one_trace(self):
-        self.start({"otlp": "http://127.0.0.1:%d" % self.collector.port, "sampling_percent": 100})
+        collector = self.collector()
+        self.start({"otlp": "http://127.0.0.1:%d" % collector.port, "sampling_percent": 100})
         self.order()
-        self.check()
+        self.check(collector.spans)
+        self.assertEqual([], collector.problems)
 
     def test_with_zipkin(self):
-        self.start({"zipkin": "http://127.0.0.1:%d" % self.collector.port, "sampling_percent": 100})
+        collector = self.collector()
+        self.start({"zipkin": "http://127.0.0.1:%d" % collector.port, "sampling_percent": 100})
         self.order()
-        self.check()
+        self.check(collector.spans)
+        self.assertEqual([], collector.problems)
+
+    def test_in_a_real_zipkin(self):
+        """Sent to a Zipkin server, and read again through its API."""
+        java = program("java")
+        jars = sorted(glob.glob(os.path.join(ROOT, "build", "deps", "zipkin", "zipkin-server-*-slim.jar")))
+        if not jars:
+            self.skipTest("the Zipkin server is not there; deploy/setup tests fetches it")
+        zipkin = Process("zipkin", [java, "-Xmx256m", "-jar", jars[-1]], self.folder, {**self.env, "QUERY_PORT": "0"})
+        self.addCleanup(zipkin.stop)
+        port = int(zipkin.wait_for_line(r"Serving HTTP at \S*:(\d+) ", 2 * PATIENCE, "err").group(1))
+        self.start({"zipkin": "http://127.0.0.1:%d" % port, "sampling_percent": 100})
+        self.order()
+
+        def kept():
+            answer = probes.get(port, "/api/v2/traces?limit=100")
+            self.assertEqual(200, answer.status, answer.body)
+            return [span for trace in json.loads(answer.body) for span in zipkin_spans(json.dumps(trace))]
+        self.check(kept)
+        known = json.loads(probes.get(port, "/api/v2/services").body)
+        self.assertLessEqual({"web", "orders", "kitchen", "accounting"}, set(known))
 
 
 if __name__ == "__main__":
