@@ -68,6 +68,9 @@ void add_up(CLI::App& app, UpOptions& options, int& code) {
                       "Folder for what runs (default: .tulle beside the file)");
   command->add_flag("-d,--detach", options.detach, "Run in the background; return when everything is up");
   command->add_flag("--check", options.check, "Only read the file, its policies and its commands");
+  CLI::Option* otlp = command->add_option(
+      "--otlp", options.otlp, "Send the spans of every request to this collector: http://IP:PORT");
+  command->add_option("--zipkin", options.zipkin, "The same, to a Zipkin server")->excludes(otlp);
   command->add_flag("--sidecar-logs", options.sidecar_logs, "Show the lines of sidecars and control plane too");
   command->footer(R"(Example file:
   name: shop

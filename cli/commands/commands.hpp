@@ -28,6 +28,8 @@ struct UpOptions {
   bool detach = false;
   bool sidecar_logs = false;
   bool check = false;           // only read the file, its policies and the commands
+  std::string otlp;             // a collector for the spans of every request; empty: as the file says
+  std::string zipkin;           // the same, in the other format
 };
 int up(const UpOptions& options);
 

@@ -195,6 +195,17 @@ int run_mesh(const Preparation& prepared, const RunDirectory& run, const UpOptio
   return code;
 }
 
+// A collector named on the command line is for somebody who wants to see everything, now.
+Result<void> name_collector(const UpOptions& options, MeshFile& file) {
+  const bool zipkin = !options.zipkin.empty();
+  if (!zipkin && options.otlp.empty()) return {};
+  Result<TracingPlan> plan =
+      trace_everything(zipkin ? "zipkin" : "otlp", zipkin ? options.zipkin : options.otlp);
+  if (!plan) return plan.error();
+  file.tracing = std::move(*plan);
+  return {};
+}
+
 }  // namespace
 
 int up(const UpOptions& options) {
@@ -205,6 +216,9 @@ int up(const UpOptions& options) {
     return complain(text, kUsage);
   }
   if (!options.name.empty()) prepared.file->name = options.name;
+  if (Result<void> named = name_collector(options, *prepared.file); !named) {
+    return complain("the collector " + named.error().detail, kUsage);
+  }
   if (options.check) {
     ::printf("%s: %zu services, %zu documents, no problems\n", options.file.c_str(),
              prepared.file->services().size(), prepared.policies.size());

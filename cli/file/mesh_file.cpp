@@ -114,6 +114,10 @@ ServiceGroup read_group(const std::string& name, const YamlTree& value, FileProb
   return group;
 }
 
+build::Collector::Format format_of(const std::string& name) {
+  return name == "zipkin" ? build::Collector::Format::zipkin : build::Collector::Format::otlp;
+}
+
 std::optional<TracingPlan> read_tracing(const YamlTree& value, FileProblems& problems) {
   FieldReader fields(value, "tracing", problems);
   if (value.kind != YamlTree::Kind::mapping) return std::nullopt;  // said already
@@ -122,10 +126,10 @@ std::optional<TracingPlan> read_tracing(const YamlTree& value, FileProblems& pro
   const std::string percent = fields.text("sampling_percent", "1");
   fields.finish();
   TracingPlan plan{zipkin.empty() ? "otlp" : "zipkin", zipkin.empty() ? otlp : zipkin};
-  const auto format = zipkin.empty() ? build::Collector::Format::otlp : build::Collector::Format::zipkin;
   if (otlp.empty() == zipkin.empty()) {
     problems.push_back({fields.line(), "tracing", "needs one of otlp and zipkin: the URL of a collector"});
-  } else if (const auto collector = build::read_collector(format, plan.url); !collector) {
+  } else if (const auto collector = build::read_collector(format_of(plan.format), plan.url);
+             !collector) {
     fields.report(plan.format.c_str(), collector.error().detail);
   }
   const char* end = percent.data() + percent.size();
@@ -214,6 +218,12 @@ std::optional<MeshFile> read_mesh_file(std::string_view yaml, FileProblems& prob
   // In the order of the file, as a person goes through it; what has no line comes first.
   std::ranges::stable_sort(problems, {}, &FileProblem::line);
   return std::nullopt;
+}
+
+Result<TracingPlan> trace_everything(const std::string& format, const std::string& url) {
+  const Result<build::Collector> collector = build::read_collector(format_of(format), url);
+  if (!collector) return collector.error();
+  return TracingPlan{format, url, 100};
 }
 
 std::string url_variable(std::string_view service) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "cli/file/yaml_tree.hpp"
+#include "core/base/result.hpp"
 
 namespace tulle::cli {
 
@@ -42,6 +43,9 @@ struct TracingPlan {
   std::string url;
   double sampling_percent = 1;
 };
+
+// Every request, to the collector of that URL.
+Result<TracingPlan> trace_everything(const std::string& format, const std::string& url);
 
 struct MeshFile {
   std::string name;

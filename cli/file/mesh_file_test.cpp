@@ -123,6 +123,15 @@ TEST(MeshFile, SaysWhereSpansGo) {
   }
 }
 
+TEST(MeshFile, TracesEverythingForACollectorNamedElsewhere) {
+  const auto plan = trace_everything("zipkin", "http://127.0.0.1:9411");
+  ASSERT_TRUE(plan.has_value());
+  EXPECT_EQ(plan->format, "zipkin");
+  EXPECT_EQ(plan->url, "http://127.0.0.1:9411");
+  EXPECT_EQ(plan->sampling_percent, 100);
+  EXPECT_FALSE(trace_everything("otlp", "collector:4318").has_value());
+}
+
 TEST(MeshFile, ChecksWhatGroupsSayTogether) {
   EXPECT_THAT(problems_of(R"(
 name: a

@@ -13,6 +13,7 @@ sys.path.insert(0, HERE)
 
 from customers import Customers  # noqa: E402
 from meshkit import probes  # noqa: E402
+from meshkit.collector import Collector, chain, tree  # noqa: E402
 from meshkit.narration import Story  # noqa: E402
 from meshkit.playing import play  # noqa: E402
 from meshkit.processes import Failure, Process, wait_for  # noqa: E402
@@ -27,6 +28,7 @@ class Ftgo:
         self.story = story
         self.up = None
         self.customers = None
+        self.collector = Collector()
 
     # ---- the mesh, from outside ---------------------------------------------------------------
 
@@ -82,8 +84,8 @@ class Ftgo:
         self.story.step("tulle up examples/ftgo/mesh.yaml: control plane, sidecars and services, in one command")
         # Ports are free ones and files are in our folder, so that copies can run side by side.
         env = dict(os.environ, FTGO_ACCOUNTING=self.program("ftgo_accounting"))
-        self.up = Process("up", [self.program("tulle"), "up", os.path.join(HERE, "mesh.yaml"), "--state-dir", self.folder],
-                          self.folder, env, own_session=True)
+        self.up = Process("up", [self.program("tulle"), "up", os.path.join(HERE, "mesh.yaml"), "--state-dir", self.folder,
+                                 "--zipkin", self.collector.url], self.folder, env, own_session=True)
         self.run_directory = os.path.join(self.folder, "ftgo")
         self.up.wait_for_line(r"mesh ftgo: (\d+) of \1 instances are up", 60, "out")
         self.began = self.up.wait_for_line(r"instances are up, after ([\d.]+) s", 5, "out").group(1)
@@ -125,6 +127,30 @@ class Ftgo:
             found = self.access_log(name, lambda entry: entry.get("path") == "/tickets" and entry.get("peer"))
             if found:
                 return found
+        return None
+
+    def show_a_trace(self):
+        story = self.story
+        story.step("What happened to an order: one trace, although no service knows of spans")
+        spans = wait_for(self.find_trace, lambda: "a trace of an order: %r" % self.collector.traces(), 20)
+        for line in tree(spans):
+            story.tell(line)
+        called = sorted({" -> ".join(chain(span, spans)) for span in spans if span["kind"] == "SERVER"})
+        story.claim(called == ["web -> orders", "web -> orders -> accounting", "web -> orders -> kitchen"],
+                    "its %d spans have the right parents, across Node.js, Python and C++" % len(spans), "\n".join(called))
+        kitchen = next(span for span in spans if span["kind"] == "SERVER" and chain(span, spans)[-1] == "kitchen")
+        story.claim(kitchen["tags"].get("tulle.peer.identity") == TRUST + "orders",
+                    "each says who called, as verified, and which configuration it was served by",
+                    json.dumps({key: kitchen["tags"].get(key) for key in ("tulle.peer.identity", "tulle.config_version",
+                                                                           "tulle.request_id")}))
+        self.collector.close()
+        story.tell("Here the collector goes away. From now on every sidecar has spans that nobody takes; orders do not notice.")
+
+    def find_trace(self):
+        """The spans of an order in which kitchen and accounting took part, once all of them are here."""
+        for spans in self.collector.traces():
+            if len(spans) == 12 and {"kitchen", "accounting"} <= {span["localEndpoint"]["serviceName"] for span in spans}:
+                return spans
         return None
 
     def begin_orders(self):
@@ -276,6 +302,7 @@ class Ftgo:
 def tell(ftgo, once):
     ftgo.start()
     ftgo.first_orders()
+    ftgo.show_a_trace()
     ftgo.begin_orders()
     ftgo.shift_traffic()
     ftgo.kill_an_instance()
