@@ -9,17 +9,15 @@ import glob
 import os
 import resource
 import selectors
-import shutil
 import socket
 import struct
-import subprocess
-import sys
 import threading
 import time
 import unittest
 
 import wire
 from canary import frame
+from own_network import inside
 from stage import OK, Stage, open_files
 from mesh import (PATIENCE, ROOT, Mesh, bootstrap, cluster, curl, host, listener, probes, route, says, unused_port,
                   wait_for)
@@ -584,16 +582,8 @@ class Own(unittest.TestCase):
 class LocalPorts(unittest.TestCase):
     def test_RX_17_local_ports_used_up(self):
         """60 local ports towards an upstream, 120 requests at once -> some wait for their answer, the others are answered 502 or 503 with the reason; then the pool serves 300 more"""
-        if os.environ.get("TULLE_OWN_NETWORK") == "1":
-            return self.with_few_ports()
-        if os.geteuid() != 0 or shutil.which("unshare") is None:
-            self.skipTest("a network of its own needs root and unshare (util-linux)")
-        done = subprocess.run(["unshare", "-n", sys.executable, os.path.abspath(__file__), "LocalPorts"],
-                              env=dict(os.environ, TULLE_OWN_NETWORK="1"), capture_output=True, timeout=180)
-        self.assertEqual(0, done.returncode, done.stderr.decode()[-4000:])
-
-    def with_few_ports(self):
-        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        if not inside(self):
+            return
         with open("/proc/sys/net/ipv4/ip_local_port_range", "w") as ports:
             ports.write("40000 40059")
         mesh = Mesh()
