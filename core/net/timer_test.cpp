@@ -203,6 +203,47 @@ TEST_F(TimerTest, PooledMemoryGoesBackWhenTheLoopIsIdle) {
   EXPECT_EQ(engine->sets, sets);  // and nothing to wake for any more
 }
 
+// A deadline and how late it was noticed.
+class Due : public Task {
+ public:
+  using Task::Task;
+  Timer timer{*this};
+  Instant at{};
+  std::optional<Duration> late;
+
+ private:
+  void run() override {
+    if (timer.fired()) late = loop_.now() - at;
+    timer.disarm();
+  }
+};
+
+// As many requests as that, each with a deadline of its own within a minute.
+TEST_F(TimerTest, AMillionDeadlinesDoNotDrift) {
+  constexpr int kTimers = 1'000'000;
+  Rng rng(7);
+  std::deque<Due> all;
+  for (int i = 0; i < kTimers; ++i) {
+    Due& due = all.emplace_back(loop);
+    const Duration wait{static_cast<int64_t>(rng.below(60'000'000'000))};
+    due.at = loop.now() + wait;
+    due.timer.arm(wait);
+  }
+  int turns = 0;
+  while (loop.timers().next_deadline() != kNever) {
+    turn_at(std::max(clock, loop.timers().next_deadline()));
+    ++turns;
+  }
+  EXPECT_LE(turns, 62'000);  // one a millisecond: what is due together is noticed together
+  Duration latest{};
+  for (const Due& due : all) {
+    ASSERT_TRUE(due.late);
+    ASSERT_GE(*due.late, 0ns);
+    latest = std::max(latest, *due.late);
+  }
+  EXPECT_LE(latest, 2ms);
+}
+
 // Thousands of random operations on many timers. After each step: whatever is due by the model has
 // fired, nothing else has, and next_deadline() is not later than the model's earliest deadline.
 struct RandomTimers : TimerTest, testing::WithParamInterface<uint64_t> {

@@ -11,6 +11,7 @@ recorder got was in canonical form, exchanges and files are given back.
 """
 import contextlib
 import os
+import resource
 import sys
 import unittest
 
@@ -193,6 +194,14 @@ class Stage(unittest.TestCase):
         """Access log lines of all sidecars, without those of canaries and fences."""
         return [entry for sidecar in self.sidecars for entry in sidecar.log(condition)
                 if entry.get("authority") not in ("canary", "fence")]
+
+
+def allow_files(count):
+    """So many open files for this process and those that it starts from now on, or a skip."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < count:
+        raise unittest.SkipTest("needs %d open files (ulimit -Hn)" % count)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def open_files(pid):

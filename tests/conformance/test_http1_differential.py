@@ -13,7 +13,7 @@ from mutations import message
 from origins import Backend, start_all
 
 SEED = int(os.environ.get("TULLE_SEED", "20261121"))
-MESSAGES = int(os.environ.get("TULLE_MESSAGES", "400"))
+MESSAGES = int(os.environ.get("TULLE_MESSAGES", "1500"))
 # What a hop adds, or has to change.
 OF_A_HOP = {"via", "connection", "forwarded", "content-length", "transfer-encoding", "keep-alive", "te", "expect",
             "max-forwards", "x-real-ip", "accept-encoding", "proxy-connection", "upgrade", "host", "x-host", "trailer",
@@ -128,7 +128,7 @@ class Differential(Stage):
         return True
 
     def test_H1_75_mutated_messages(self):
-        """400 mutated messages, some pipelined, to each of 7 real servers (more with TULLE_MESSAGES) -> number of requests, method, target, fields and body are understood as we do"""
+        """1,500 mutated messages, some pipelined, to each of 7 real servers (more with TULLE_MESSAGES) -> number of requests, method, target, fields and body are understood as we do"""
         generator = random.Random(SEED)
         messages = [message(generator) for _ in range(MESSAGES)]
         disagreements, refused, passed = self.compare(messages)

@@ -1,4 +1,5 @@
 """Upgrades, WebSockets and CONNECT: what becomes a tunnel, what stays HTTP, what is refused."""
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -8,10 +9,10 @@ import sys
 import unittest
 
 import wire
-from stage import HERE, Stage  # first: it finds the others
+from stage import HERE, Stage, allow_files  # first: it finds the others
 from mesh import HERE as E2E
 from mesh import (PATIENCE, ROOT, Mesh, SharedMeshCase, bootstrap, cluster, host, listener, program, route,
-                  wait_for)
+                  show_evidence, wait_for)
 from recorder import says
 from test_websocket import RawServer, echo_server, pair
 from websocket import TEXT, WebSocket, accept_of, frame, request
@@ -348,19 +349,29 @@ class WebSockets(SharedMeshCase):
 
 class Idle(unittest.TestCase):
     def test_RX_16_idle_websockets(self):
-        """500 idle WebSockets through a pair, each says a byte now and then -> all live; what they used is given back (the memory figure is measured elsewhere)"""
+        """10,000 idle WebSockets through a pair, each says a byte now and then -> all live; what they used is given back (the memory figure is measured elsewhere)"""
+        count = 10_000
+        allow_files(count + 1000)  # what we start inherits it
         mesh = Mesh()
         self.addCleanup(mesh.close)
-        outbound, inbound = pair(mesh, cluster("app", echo_server(mesh)), routes=[route("app")])
-        sockets = [WebSocket(outbound.port("outbound")) for _ in range(500)]
-        for _ in range(3):
-            for each in sockets:
-                each.send(b"x")
-            for each in sockets:
-                self.assertEqual((TEXT, b"x"), each.receive())
-        self.assertEqual(500, inbound.metric("tulle_active_exchanges"))
-        for each in sockets:
-            each.close()
+        self.addCleanup(show_evidence, self, mesh)
+        server = mesh.process("crowd", [sys.executable, os.path.join(HERE, "peers", "websocket_crowd.py")])
+        server_port = int(server.wait_for_line(r"listening on (\d+)", PATIENCE, "out").group(1))
+        room = {"thresholds": [{"max_connections": 2 * count, "max_pending_requests": count, "max_requests": 2 * count}]}
+        outbound, inbound = pair(mesh, cluster("app", server_port, circuit_breakers=room), routes=[route("app")],
+                                 peer={"circuit_breakers": room}, connections={"per_listener": 2 * count})
+        port = outbound.port("outbound")
+        with contextlib.ExitStack() as stack:
+            def opened(_):
+                return stack.enter_context(contextlib.closing(WebSocket(port)))
+            with concurrent.futures.ThreadPoolExecutor(4) as openers:
+                sockets = list(openers.map(opened, range(count)))
+            for _ in range(2):
+                for each in sockets:
+                    each.send(b"x")
+                for each in sockets:
+                    self.assertEqual((TEXT, b"x"), each.receive())
+            self.assertEqual(count, inbound.metric("tulle_active_exchanges"))
         for sidecar in (outbound, inbound):
             wait_for(lambda: sidecar.metric("tulle_active_exchanges") == 0, "all are given back", PATIENCE)
 

@@ -28,17 +28,18 @@ def echo_server(mesh):
     return int(process.wait_for_line(r"listening on (\d+)", PATIENCE, "out").group(1))
 
 
-def pair(mesh, *clusters, routes=(), outbound_routes=(), manager=None, grace=5):
+def pair(mesh, *clusters, routes=(), outbound_routes=(), manager=None, grace=5, peer=None, **more):
     """An outbound and an inbound sidecar with mutual TLS between them. The clusters and routes are the
-    inbound one's; what the outbound one does not route itself goes to its peer."""
+    inbound one's; what the outbound one does not route itself goes to its peer. `peer`: more fields of
+    that cluster; `more`: of both bootstraps."""
     manager = manager or {"upgrade_configs": WEBSOCKET}
     inbound = mesh.sidecar("inbound", bootstrap(
         listener("inbound", host("all", ["*"], *routes), inbound=True, tls=server_tls(), **manager), *clusters,
-        node="callee", identity=mesh.identity("callee"), grace=grace))
+        node="callee", identity=mesh.identity("callee"), grace=grace, **more))
     outbound = mesh.sidecar("outbound", bootstrap(
         listener("outbound", host("all", ["*"], *outbound_routes, route("peer")), **manager),
-        cluster("peer", inbound.port("inbound"), protocol="auto", tls=client_tls(spiffe("callee"))),
-        node="caller", identity=mesh.identity("caller"), grace=grace))
+        cluster("peer", inbound.port("inbound"), protocol="auto", tls=client_tls(spiffe("callee")), **(peer or {})),
+        node="caller", identity=mesh.identity("caller"), grace=grace, **more))
     return outbound, inbound
 
 
