@@ -11,6 +11,10 @@ import time
 import wire
 
 SECONDS = 20.0  # a sanitizer build on a busy machine
+# 99 of 100 requests may take no longer. Alone they take one or two milliseconds; the rest is room for the
+# sanitizers, for a test that keeps this very process busy, and for whatever else the machine does. A
+# sidecar that lets one client hold up others exceeds it by far: it answers when that one is done.
+PATIENCE_OF_MOST = 1.0
 
 
 class Canary:
@@ -18,6 +22,7 @@ class Canary:
         self.port, self.authority, self.period = port, authority, period
         self.done = 0
         self.slowest = 0.0
+        self.took = []
         self.failures = []
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -38,6 +43,11 @@ class Canary:
             self._stopping.wait(0.01)
         return self.done >= wanted
 
+    def most_took(self):
+        """In seconds, what 99 of 100 requests took at most; of few, all but the slowest."""
+        took = sorted(self.took)
+        return took[max(0, min(len(took) - 2, int(0.99 * len(took)) - 1))] if took else 0.0
+
     def _run(self):
         while not self._stopping.is_set():
             try:
@@ -56,7 +66,8 @@ class Canary:
             begin = time.monotonic()
             body = b"%d" % self.done * 20 if self.done % 2 else None
             self.ask("/echo" if body else "/bytes/16", body, body or b"0000000\n0000001\n")
-            self.slowest = max(self.slowest, time.monotonic() - begin)
+            self.took.append(time.monotonic() - begin)
+            self.slowest = max(self.slowest, self.took[-1])
             self.done += 1
             self._stopping.wait(self.period)
 

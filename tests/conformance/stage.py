@@ -13,6 +13,7 @@ import contextlib
 import os
 import resource
 import sys
+import time
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -21,7 +22,7 @@ for folder in (HERE, os.path.join(os.path.dirname(HERE), "e2e")):
         sys.path.insert(0, folder)
 
 import wire  # noqa: E402
-from canary import Http1Canary, Http2Canary  # noqa: E402
+from canary import PATIENCE_OF_MOST, Http1Canary, Http2Canary  # noqa: E402
 from mesh import (SANITIZER, Mesh, Sidecar, bootstrap, client_tls, cluster, host, listener, print_evidence,  # noqa: E402
                   probes, route, server_tls, show_evidence, spiffe, wait_for)
 from recorder import OK, Recorder, says, says_ok, serve_http1  # noqa: E402,F401
@@ -104,6 +105,8 @@ class Stage(unittest.TestCase):
         for canary in self.canaries:
             self.assertTrue(canary.wait_done(1), "%s: %r" % (type(canary).__name__, canary.failures))
             self.assertEqual([], canary.failures, type(canary).__name__)
+            self.assertLess(canary.most_took(), PATIENCE_OF_MOST,
+                            "what 99 of 100 requests of a %s took at most" % type(canary).__name__)
         self.wait_given_back()
 
     def wait_given_back(self):
@@ -171,8 +174,10 @@ class Stage(unittest.TestCase):
         return answer
 
     def refuse_all(self, payloads, status=400):
-        """Every payload is refused and not a byte of any goes upstream. A payload may be a pair of
-        bytes and its own status."""
+        """Every payload is refused and not a byte of any goes upstream; each is counted once and logged
+        once. A payload may be a pair of bytes and its own status."""
+        payloads = list(payloads)
+        before = self.refusals_counted()
         with self.nothing_forwarded():
             for payload in payloads:
                 own = status
@@ -180,6 +185,27 @@ class Stage(unittest.TestCase):
                     payload, own = payload
                 with self.subTest(payload=payload[:120]):
                     self.assert_refused(payload, own)
+        self.assertEqual(len(payloads), self.refusals_counted() - before, "each is counted once")
+        self.wait_refusals_logged()
+
+    def refusals_counted(self):
+        return self.sidecars[0].metric("tulle_http_refused_total")
+
+    def wait_refusals_logged(self):
+        """All that were counted have a line of their own, or are among those that a line says were left out.
+        Of a flood ten a second are logged, so a few more may have to be refused to get that line."""
+        def logged():
+            return sum(1 + entry.get("left_out", 0) for entry in self.sidecars[0].log(
+                lambda entry: entry.get("flags") == "DPE" and "method" not in entry))
+
+        next_refusal = time.monotonic() + 0.5
+        wait_until = next_refusal + GIVEN_BACK
+        while logged() < self.refusals_counted() and time.monotonic() < wait_until:
+            time.sleep(0.01)
+            if time.monotonic() >= next_refusal:
+                self.assert_refused(b"GET / HTTP/1.1\r\n\r\n")
+                next_refusal += 0.5
+        self.assertEqual(self.refusals_counted(), logged(), "each is logged once")
 
     def forward(self, payload, count=1):
         """Sends requests that must pass: (answers, requests as the recorder got them)."""

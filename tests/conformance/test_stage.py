@@ -28,6 +28,28 @@ class PlainStage(Stage):
     def test_a_refused_request_leaves_nothing(self):
         self.refuse_all([b"GET / HTTP/1.1\r\n\r\n", (b"G\0T / HTTP/1.1\r\nhost: a\r\n\r\n", 400)])
 
+    def test_a_refusal_that_is_counted_twice_is_noticed(self):
+        refused = self.assert_refused
+        self.assert_refused = lambda *what: (refused(*what), refused(*what))
+        with self.assertRaisesRegex(AssertionError, "counted once"):
+            self.refuse_all([b"GET / HTTP/1.1\r\n\r\n"])
+
+    def test_a_refusal_that_is_not_logged_is_noticed(self):
+        self.sidecars[0].log = lambda condition: []
+        self.addCleanup(self.sidecars[0].__dict__.pop, "log")
+        with self.assertRaisesRegex(AssertionError, "logged once"):
+            self.refuse_all([b"GET / HTTP/1.1\r\n\r\n"])
+
+    def test_a_slow_canary_is_noticed(self):
+        canary = self.canaries[0]
+        took, canary.took = canary.took, [0.001] * 95 + [10.0] * 5
+        self.addCleanup(setattr, canary, "took", took)
+        with self.assertRaisesRegex(AssertionError, "99 of 100"):
+            self.check_invariants()
+        self.addCleanup(self.check_invariants)
+        canary.took = [0.001] * 99 + [10.0]
+        self.check_invariants()
+
     def test_what_is_forwarded_is_noticed(self):
         with self.assertRaisesRegex(AssertionError, "went upstream"):
             with self.nothing_forwarded():
