@@ -170,7 +170,11 @@ bool Connection::available() const {
 StreamRef Connection::open() {
   if (!available()) return nullptr;
   StreamRef stream(codec_->open());
-  if (stream == nullptr) return nullptr;
+  if (stream == nullptr) {  // nor any more
+    flush_later();
+    settle();
+    return nullptr;
+  }
   stream->set_reused_connection(streams_opened_ > 0);
   stream->set_peer(peer_identity());
   ++streams_opened_;

@@ -121,6 +121,7 @@ Stream* Http2Codec::open() {
 
 size_t Http2Codec::stream_limit() const {
   if (server()) return limits_.max_concurrent_streams;
+  if (life_ != Life::serving || goaway_received_) return 0;
   if (!settings_received_) return kAssumedStreams;
   return nghttp2_session_get_remote_settings(session_, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
 }

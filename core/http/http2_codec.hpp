@@ -100,6 +100,7 @@ class Http2Codec final : public Codec {
  private:
   friend struct Http2Callbacks;
   friend struct Http2BodySource;
+  friend struct Http2Numbers;  // tests: the numbers of streams near their end
 
   // serving -> retiring -> ending -> over; each step may be skipped.
   enum class Life : uint8_t {

@@ -367,11 +367,13 @@ void Http2Codec::reset_arrived(int32_t id, Http2Error code) {
 void Http2Codec::goaway_arrived() {
   goaway_received_ = true;
   if (server()) return;
-  // nghttp2 closes the streams above the peer's number. Those that never got one go here.
+  // nghttp2 closes the streams above the peer's number that are on the wire. Those that are not go
+  // here; the ones it keeps back, because the peer allows no more at once, stay its own for a while.
+  const Error going{Code::refused_stream, Origin::upstream, "the peer is going away"};
   for (Http2Stream& s : live_) {
-    if (s.submitted) continue;
-    s.stream->fail({Code::refused_stream, Origin::upstream, "the peer is going away"});
-    close(s);
+    if (s.submitted && find(s.id) != nullptr) continue;
+    if (s.stream != nullptr && !s.stream->cancelled()) s.stream->fail(going);
+    if (!s.submitted) close(s);
   }
 }
 

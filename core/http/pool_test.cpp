@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/base/bytes.hpp"
+#include "tests/support/http2_frames.hpp"
 #include "tests/support/http_bench.hpp"
 
 namespace tulle {
@@ -359,6 +360,51 @@ TEST(Http2PoolTest, FullConnectionsAreUsedToTheEndWhenNoOtherMayBeOpened) {
   bench.talks[1]->stop();
   bench.settle();
   EXPECT_EQ(bench.pool->waiting(), 1u);
+}
+
+// What an origin says by hand on the connection with this number.
+void say(HttpBench& bench, size_t connection, const std::string& frames) {
+  bench.network.held.at(connection)->write(Bytes(frames));
+  bench.settle();
+}
+
+TEST(Http2PoolTest, AConnectionThatIsGoingAwayDoesNotHoldUpTheQueue) {
+  HttpBench bench(Protocol::http2);
+  bench.network.mode = PairNetwork::Mode::hold;
+  bench.limits.max_connections = 2;
+  bench.start();
+  bench.ask_and_settle(bench.get());
+  say(bench, 0, h2::settings());
+  say(bench, 0, h2::goaway(1, 0));  // the request goes on
+  bench.ask_and_settle(bench.get());
+  EXPECT_EQ(bench.network.connects, 2);
+  say(bench, 1, h2::settings());
+  // Full and not full again: now it would be the first that is asked.
+  say(bench, 0, h2::settings({{3, 1}}));
+  say(bench, 0, h2::settings({{3, 100}}));
+  bench.ask_and_settle(bench.get());
+  EXPECT_EQ(bench.pool->waiting(), 0u);
+  EXPECT_EQ(bench.network.connects, 2);
+}
+
+TEST(Http2PoolTest, AnOriginThatAllowsNothingAnyMoreIsAskedAgainOnceItDoes) {
+  HttpBench bench(Protocol::http2);
+  bench.network.mode = PairNetwork::Mode::hold;
+  bench.limits.max_connections = 2;
+  bench.start();
+  bench.ask_and_settle(bench.get());
+  say(bench, 0, h2::settings({{3, 0}}));
+  bench.ask_and_settle(bench.get());  // on another connection
+  EXPECT_EQ(bench.network.connects, 2);
+  EXPECT_EQ(bench.pool->waiting(), 0u);
+  say(bench, 1, h2::settings({{3, 0}}));
+  const Heard& third = bench.ask_and_settle(bench.get());
+  EXPECT_EQ(bench.pool->waiting(), 1u);
+  EXPECT_EQ(bench.network.connects, 2);
+  say(bench, 0, h2::settings({{3, 2}}));
+  EXPECT_EQ(bench.pool->waiting(), 0u);
+  EXPECT_FALSE(third.failure);
+  EXPECT_EQ(bench.network.connects, 2);
 }
 
 TEST(Http2PoolTest, SteadyStateAllocatesNoChunks) {
