@@ -90,7 +90,7 @@ Checked FramingFields::add(bool request, ByteView name, ByteView value, Head& he
 Checked FramingFields::add_known(bool request, FieldId id, ByteView value, Head& head) {
   switch (id) {
     case FieldId::host:
-      if (!request) break;
+      if (!request) return {};  // a field of requests (RFC 9110, 7.2); HTTP/2 drops it as well
       if (hosts_ < 2) ++hosts_;
       host_ = value;
       return {};
