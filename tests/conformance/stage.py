@@ -37,6 +37,7 @@ class Stage(unittest.TestCase):
     manager = {}             # more fields of the HTTP connection managers
     cluster_fields = {}      # more fields of the cluster that leads to the recorder
     bootstrap_fields = {}    # more arguments of mesh.bootstrap()
+    more_hosts = ()          # that go before the one that leads everything to the recorder
     canaries_wanted = (Http1Canary, Http2Canary)
 
     # -- before and after a class
@@ -70,7 +71,8 @@ class Stage(unittest.TestCase):
     @classmethod
     def start(cls, mesh):
         """Starts the sidecars; the first is the one that clients talk to."""
-        hosts = [host("quiet", ["canary", "fence"], route("quiet")), host("all", ["*"], route("recorded"))]
+        hosts = [host("quiet", ["canary", "fence"], route("quiet")), *cls.more_hosts,
+                 host("all", ["*"], route("recorded"))]
         origins = [cluster("quiet", cls.quiet_origin.port),
                    cluster("recorded", cls.recorder.port, protocol=cls.origin_protocol, **cls.cluster_fields)]
         if cls.topology == "plain":

@@ -19,6 +19,7 @@ import wire
 from canary import frame
 from own_network import inside
 from stage import OK, Stage, allow_files, open_files
+from http2_stage import cpu_seconds
 from mesh import (PATIENCE, ROOT, Mesh, bootstrap, cluster, curl, host, listener, probes, route, says, unused_port,
                   wait_for)
 
@@ -182,6 +183,7 @@ def h2_frames(data):
 
 class Resources(Stage):
     """A stage for rows that need no configuration of their own."""
+    more_hosts = [host("direct", ["direct"], says("hello"))]
 
     @classmethod
     def setUpClass(cls):
@@ -246,7 +248,7 @@ class Resources(Stage):
             self.assertTrue(idle[7].recv(4096).startswith(b"HTTP/1.1 200 "))
 
     def test_RX_07_pipelined_and_busy_connections_are_fair(self):
-        """one connection pipelines 10,000 requests, one carries 100 busy HTTP/2 streams -> all are answered, canaries wait little longer"""
+        """one connection pipelines 10,000 requests, of which a tenth goes upstream, one carries 100 busy HTTP/2 streams -> all are answered, canaries wait little longer"""
         for canary in self.canaries:
             canary.slowest = 0.0
         done = {}
@@ -255,8 +257,8 @@ class Resources(Stage):
 
         def pipeline():
             with connect(self.port) as sock:
-                threading.Thread(target=sock.sendall, args=(GET * 10_000,),
-                                 daemon=True).start()
+                ten = GET.replace(b"host: a", b"host: direct") * 9 + GET
+                threading.Thread(target=sock.sendall, args=(ten * 1000,), daemon=True).start()
                 done["pipelined"] = count_of(sock, b"HTTP/1.1 200", 10_000)
 
         def streams():
@@ -290,14 +292,15 @@ class Resources(Stage):
         others = head([b"y%03dabcdefghi" % number for number in range(98)])
 
         def seconds(payload):
-            begin = time.monotonic()
+            """Of processor time, which a busy machine does not change."""
+            begin = cpu_seconds(self.sidecars[0].pid)
             with self.client() as client:
                 for _ in range(300):
                     client.send(payload)
                     self.assertEqual(200, client.answer().status)
                     del client.received[:client.at]
                     client.at = 0
-            return time.monotonic() - begin
+            return cpu_seconds(self.sidecars[0].pid) - begin
         seconds(others)
         self.assertLess(seconds(alike), 4 * seconds(others) + 0.5)
 
@@ -555,12 +558,12 @@ class Own(unittest.TestCase):
                 "match": {"safe_regex": {"regex": "/(a+)+(a|aa)+(b|c)*d"}},
                 "direct_response": {"status": 200, "body": {"inline_string": "matched"}}}, says("other"))), workers=1))
         port = sidecar.port("outbound")
-        begin = time.monotonic()
+        begin = cpu_seconds(sidecar.pid)
         with wire.Client(port) as client:
             for _ in range(100):
                 client.send(b"GET /" + b"a" * 8000 + b"! HTTP/1.1\r\nhost: a\r\n\r\n")
                 self.assertEqual(b"other", client.answer().body)
-        self.assertLess(time.monotonic() - begin, 5.0)
+        self.assertLess(cpu_seconds(sidecar.pid) - begin, 5.0)
         for folder in ("core", "xds", "sidecar", "control-plane", "cli"):
             for path in glob.glob(os.path.join(ROOT, folder, "**", "*.[ch]pp"), recursive=True):
                 with open(path, encoding="utf-8") as source:
