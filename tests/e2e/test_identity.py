@@ -88,11 +88,17 @@ class Identity(unittest.TestCase):
         token = self.join_token(control_plane)
         sidecar = self.workload(control_plane, token=token)
         self.wait_certificate(sidecar)
+        # The key is the last that is put in its place.
+        sidecar.wait_for(lambda: {"bundle.pem", "certificate.pem", "key.pem"} == set(
+            os.listdir(os.path.dirname(sidecar.certificate))), "all is stored", PATIENCE)
         for folder, _, names in os.walk(self.mesh.folder):
             for name in names:
                 path = os.path.join(folder, name)
-                with open(path, "rb") as content:
-                    text = content.read()
+                try:
+                    with open(path, "rb") as content:
+                        text = content.read()
+                except FileNotFoundError:  # what replaces a file has its name by now, and is met there
+                    continue
                 if b"PRIVATE KEY" in text:
                     self.assertEqual(0o600, stat.S_IMODE(os.stat(path).st_mode), path)
                     self.assertRegex(path, r"/identity/key(\.next)?\.pem$|/ca/[0-9a-f]{16}\.key$")
