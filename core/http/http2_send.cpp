@@ -77,12 +77,13 @@ class FieldArray {
     switch (field.id) {
       case FieldId::authorization:
       case FieldId::proxy_authorization:
-      case FieldId::b3:
       case FieldId::idempotency_key:
       case FieldId::traceparent:
       case FieldId::x_b3_spanid:
       case FieldId::x_b3_traceid:
       case FieldId::x_request_id: return NGHTTP2_NV_FLAG_NO_INDEX;
+      case FieldId::b3:  // "0" repeats
+        return field.value.size() > 1 ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE;
       case FieldId::cookie:
         return field.value.size() < kShortCookie ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE;
       default: return NGHTTP2_NV_FLAG_NONE;

@@ -24,6 +24,17 @@ bool parse_port(std::string_view text, uint16_t& port) {
   return error == std::errc() && end == text.data() + text.size();
 }
 
+// Logs and spans name an address per request; inet_ntop goes through a printf.
+std::string ipv4_text(const uint8_t* bytes) {
+  char text[16];
+  char* at = text;
+  for (int i = 0; i < 4; ++i) {
+    if (i > 0) *at++ = '.';
+    at = std::to_chars(at, text + sizeof(text), bytes[i]).ptr;
+  }
+  return {text, at};
+}
+
 constexpr std::array<uint8_t, 12> kMappedPrefix = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
 }  // namespace
@@ -127,6 +138,7 @@ Address Address::with_port(uint16_t port) const {
 
 std::string Address::ip() const {
   if (family_ == 0) return "unset";
+  if (family_ == AF_INET) return ipv4_text(bytes_.data());
   char text[INET6_ADDRSTRLEN];
   inet_ntop(family_, bytes_.data(), text, sizeof(text));
   std::string out = text;

@@ -149,7 +149,7 @@ void Exchange::identify() {
   const config::ListenerConfig& listener = *listener_.config;
   Fields& fields = down_->amend_head().fields;
   if (listener.make_request_id && !fields.has(FieldId::x_request_id)) {
-    const auto id = tracing::request_id_of(host_.rng().next(), host_.rng().next());
+    const auto id = tracing::to_text(host_.rng().next() | 1);
     fields.add(FieldId::x_request_id, {id.data(), id.size()});
   }
   trace_.begin(fields, listener.tracing, host_.rng());
@@ -325,7 +325,7 @@ void Exchange::send_request() {
   }
   pass_deadline_on(head);
   routing::apply(target_->changes.request, head.fields);
-  trace_.stamp(head.fields);
+  trace_.stamp(head.fields, attempt().stream().peer() != nullptr);
   attempt().stream().send_head();
   // What comes behind the head of a tunnel is for its other end, which may not be there.
   request_sent_ = head.ended || tunnel_ == Tunnel::asked;

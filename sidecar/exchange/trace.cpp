@@ -46,6 +46,8 @@ void Trace::begin(Fields& request, const std::shared_ptr<const tracing::Tracing>
                         rng.below(1'000'000) < tracing->sampled_per_million);
   trace_ = context.trace;
   parent_ = context.parent;
+  // What another trace has left behind there says nothing about this one (W3C Trace Context, 3.3.1.5).
+  if (!context.w3c && request.has(FieldId::tracestate)) request.remove(FieldId::tracestate);
   if (sampled) {
     to_ = tracing;
     span_ = random_span(rng);
@@ -54,7 +56,9 @@ void Trace::begin(Fields& request, const std::shared_ptr<const tracing::Tracing>
   if (trace_.valid() && context.sampling != TraceContext::Sampling::undecided) return;
   const SpanId above = trace_.valid() ? parent_ : sampled ? span_ : random_span(rng);
   if (!trace_.valid()) {
-    trace_ = {rng.next(), rng.next() | 1};
+    if (!sampled) trace_ = tracing::trace_of(request.get(FieldId::x_request_id).value_or(""));
+    bare_ = trace_.valid();
+    if (!trace_.valid()) trace_ = {rng.next(), rng.next() | 1};
     parent_ = 0;
   }
   tracing::write_trace_context(trace_, above, sampled, request);
@@ -64,16 +68,11 @@ void Trace::attempt_began(Rng& rng) {
   if (sampled()) attempt_ = random_span(rng);
 }
 
-void Trace::stamp(Fields& onward) const {
-  if (attempt_ != 0) tracing::write_trace_context(trace_, attempt_, true, onward);
-}
-
 void Trace::attempt_ended(const AttemptFacts& facts, const Head& request,
                           tracing::SpanBuffer& spans) {
   if (attempt_ == 0) return;
   SpanWriter& out = spans.writer(to_);
-  const bool bad = facts.failure != nullptr || facts.status >= 500;
-  const std::string status = std::to_string(facts.status);
+  const std::string status = facts.status >= 500 ? std::to_string(facts.status) : "";
   const Span span{.trace = trace_,
                   .id = std::exchange(attempt_, 0),
                   .parent = span_,
@@ -83,9 +82,7 @@ void Trace::attempt_ended(const AttemptFacts& facts, const Head& request,
                   .trace_state = {},
                   .began = {began_.us + facts.after.count() / 1000},
                   .took = facts.took,
-                  .failure = !bad ? std::string_view{}
-                                  : facts.failure != nullptr ? to_string(facts.failure->code)
-                                                             : std::string_view(status)};
+                  .failure = facts.failure != nullptr ? to_string(facts.failure->code) : view(status)};
   out.begin(span, spans.out());
   describe_request(request, out);
   if (facts.endpoint != nullptr) {
@@ -105,8 +102,7 @@ void Trace::exchange_ended(const Summary& summary, tracing::SpanBuffer& spans) c
   SpanWriter& out = spans.writer(to_);
   const bool inbound = summary.listener->direction == config::Direction::inbound;
   const Head& request = *summary.request;
-  const bool bad = summary.error != nullptr || summary.status >= 500;
-  const std::string status = std::to_string(summary.status);
+  const std::string status = summary.status >= 500 ? std::to_string(summary.status) : "";
   const Span span{.trace = trace_,
                   .id = span_,
                   .parent = parent_,
@@ -116,9 +112,7 @@ void Trace::exchange_ended(const Summary& summary, tracing::SpanBuffer& spans) c
                   .trace_state = request.fields.get(FieldId::tracestate).value_or(""),
                   .began = began_,
                   .took = summary.duration,
-                  .failure = !bad ? std::string_view{}
-                                  : summary.error != nullptr ? to_string(summary.error->code)
-                                                             : std::string_view(status)};
+                  .failure = summary.error != nullptr ? to_string(summary.error->code) : view(status)};
   out.begin(span, spans.out());
   describe_request(request, out);
   if (summary.status != 0) out.number("http.response.status_code", summary.status);

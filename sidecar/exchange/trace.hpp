@@ -24,8 +24,12 @@ class Trace {
   bool sampled() const { return to_ != nullptr; }
 
   void attempt_began(Rng& rng);
-  // Fields of the request as it goes to the attempt's endpoint.
-  void stamp(Fields& onward) const;
+  // Fields of the request as it goes to the attempt's endpoint. `verified`: by TLS, so it is another
+  // sidecar, or reads what every tracer reads.
+  void stamp(Fields& onward, bool verified) const {
+    if (attempt_ != 0) return tracing::write_trace_context(trace_, attempt_, true, onward);
+    if (bare_ && verified) tracing::write_unsampled(onward);
+  }
 
   // What is left behind; only when sampled().
   struct AttemptFacts {
@@ -47,6 +51,7 @@ class Trace {
   tracing::SpanId parent_ = 0;          // of the exchange's span
   tracing::SpanId span_ = 0;
   tracing::SpanId attempt_ = 0;         // 0: no attempt is under way
+  bool bare_ = false;                   // not sampled, and the request id says which trace it is
   std::shared_ptr<const tracing::Tracing> to_;  // null: not sampled
 };
 

@@ -22,7 +22,7 @@ const std::string kCaller = "00f067aa0ba902b7";
 class KeptSpans final : public tracing::SpanSink {
  public:
   void submit(SpanBatch&& batch) override {
-    const Json spans = Json::parse(tracing::zipkin_request(batch.spans));
+    const Json spans = Json::parse(tracing::zipkin_request({batch.spans}));
     ASSERT_EQ(spans.size(), batch.count);
     for (const Json& span : spans) all.push_back(span);
   }
@@ -172,6 +172,45 @@ TEST_F(Traces, ARootThatIsNotSampledIsSoForAllHops) {
   EXPECT_TRUE(parent.ends_with("-00")) << parent;
 }
 
+TEST(UnsampledTrace, TakesOneByteBetweenSidecarsAndIsTheSameInBoth) {
+  const auto nothing = std::make_shared<const tracing::Tracing>();
+  Rng rng(1);
+  Fields at_caller;
+  at_caller.add(FieldId::x_request_id, kCaller);
+  exchange::Trace outbound;
+  outbound.begin(at_caller, nothing, rng);
+  EXPECT_FALSE(outbound.sampled());
+  Fields to_application = at_caller;
+  outbound.stamp(to_application, false);
+  EXPECT_EQ(to_application.get(FieldId::traceparent), at_caller.get(FieldId::traceparent));
+  Fields between = at_caller;
+  outbound.stamp(between, true);
+  EXPECT_FALSE(between.has(FieldId::traceparent));
+  EXPECT_EQ(between.get(FieldId::b3), "0");
+
+  const auto everything = std::make_shared<const tracing::Tracing>(
+      tracing::Tracing{.collector = {}, .sampled_per_million = 1'000'000});
+  exchange::Trace inbound;
+  inbound.begin(between, everything, rng);
+  EXPECT_FALSE(inbound.sampled()) << "who begins a trace decides for all";
+  const std::string here(between.get(FieldId::traceparent).value_or(""));
+  const std::string there(at_caller.get(FieldId::traceparent).value_or(""));
+  EXPECT_EQ(here.substr(0, 35), "00-0000000000000000" + kCaller);
+  EXPECT_EQ(there.substr(0, 35), here.substr(0, 35)) << "their access logs name the same trace";
+}
+
+TEST(UnsampledTrace, IsSpeltOutWhenTheRequestIdIsNoTrace) {
+  const auto nothing = std::make_shared<const tracing::Tracing>();
+  Rng rng(1);
+  Fields fields;
+  fields.add(FieldId::x_request_id, "mine");
+  exchange::Trace trace;
+  trace.begin(fields, nothing, rng);
+  trace.stamp(fields, true);
+  EXPECT_TRUE(fields.has(FieldId::traceparent));
+  EXPECT_FALSE(fields.has(FieldId::b3));
+}
+
 TEST_F(Traces, WhatOthersHaveDecidedHolds) {
   start(tracing_of(0));
   const std::string sampled = "00-" + kTrace + "-" + kCaller + "-01";
@@ -188,6 +227,17 @@ TEST_F(Traces, WhatOthersHaveDecidedHolds) {
   EXPECT_TRUE(spans().empty());
   EXPECT_EQ(seen("traceparent"), unsampled) << "unchanged: no span of ours stands between";
   EXPECT_EQ(seen("tracestate"), "vendor=1");
+}
+
+TEST_F(Traces, TracestateWithoutItsTraceIsDropped) {
+  start(tracing_of(100));
+  const std::string b3 = kTrace + "-" + kCaller + "-1";
+  for (const auto& [name, value] : std::vector<std::pair<std::string, std::string>>{
+           {"accept", "*/*"}, {"b3", b3}, {"traceparent", "00-" + kTrace}}) {
+    make({{name, value}, {"tracestate", "vendor=1"}});
+    EXPECT_EQ(seen("tracestate"), "") << name;
+    EXPECT_EQ(seen("traceparent").size(), 55u) << name;
+  }
 }
 
 TEST_F(Traces, B3WithoutADecisionGetsOurs) {
@@ -209,7 +259,7 @@ TEST_F(Traces, WithoutTracingNothingIsAddedButTheRequestId) {
   start(Json::object());
   make();
   EXPECT_EQ(seen("traceparent"), "");
-  EXPECT_EQ(seen("x-request-id").size(), 36u);
+  EXPECT_EQ(seen("x-request-id").size(), 16u);
   make({{"traceparent", "anything"}, {"b3", "1"}, {"x-request-id", "mine"}});
   EXPECT_EQ(seen("traceparent"), "anything");
   EXPECT_EQ(seen("b3"), "1");

@@ -31,7 +31,8 @@ struct Exporter::Destination {
   std::unique_ptr<Pool> pool;
   std::deque<SpanBatch> waiting;
   size_t waiting_bytes = 0;
-  SpanBatch sending;                    // what `call` carries; kept until it is answered
+  std::vector<SpanBatch> sending;       // what `call` carries; kept until it is answered
+  size_t sending_count = 0;             // spans in it
   std::unique_ptr<Call> call;
   int tries = 0;
   Duration next_pause = kFirstPause;
@@ -115,17 +116,18 @@ bool Exporter::finish(Task& owner) {
 
 bool Exporter::idle() const {
   return std::all_of(destinations_.begin(), destinations_.end(), [](const Destination& each) {
-    return each.call == nullptr && each.sending.count == 0 && each.waiting.empty();
+    return each.call == nullptr && each.sending.empty() && each.waiting.empty();
   });
 }
 
 void Exporter::abandon() {
   size_t lost = 0;
   for (Destination& destination : destinations_) {
-    lost += destination.sending.count;
+    lost += destination.sending_count;
     for (const SpanBatch& batch : destination.waiting) lost += batch.count;
     destination.call.reset();
-    destination.sending = {};
+    destination.sending.clear();
+    destination.sending_count = 0;
     destination.waiting.clear();
     destination.waiting_bytes = 0;
   }
@@ -174,13 +176,13 @@ void Exporter::make_room(Destination& destination) {
 
 // What failed goes first, as it was.
 void Exporter::fill(Destination& destination) {
-  SpanBatch& batch = destination.sending;
-  while (!destination.waiting.empty() && destination.tries == 0 &&
-         batch.spans.size() < kRequestBytes) {
+  if (!destination.sending.empty()) return;
+  for (size_t bytes = 0; !destination.waiting.empty() && bytes < kRequestBytes;) {
     SpanBatch& next = destination.waiting.front();
-    batch.spans += next.spans;
-    batch.count += next.count;
+    bytes += next.spans.size();
     destination.waiting_bytes -= next.spans.size();
+    destination.sending_count += next.count;
+    destination.sending.push_back(std::move(next));
     destination.waiting.pop_front();
   }
 }
@@ -208,8 +210,7 @@ bool Exporter::find_pool(Destination& destination) {
 // One request at a time.
 void Exporter::send(Destination& destination) {
   fill(destination);
-  const SpanBatch& batch = destination.sending;
-  if (batch.count == 0 || snapshot_ == nullptr) return;
+  if (destination.sending.empty() || snapshot_ == nullptr) return;
   if (!find_pool(destination)) return pause(destination);
   const Collector& collector = destination.collector;
   const bool zipkin = collector.format == Collector::Format::zipkin;
@@ -218,8 +219,9 @@ void Exporter::send(Destination& destination) {
   request.head.fields.add(FieldId::content_type,
                           zipkin ? "application/json" : "application/x-protobuf");
   const std::string& service = collector.service.empty() ? identity_.service : collector.service;
-  request.body = zipkin ? zipkin_request(batch.spans)
-                        : otlp_request(service, identity_.instance, batch.spans);
+  WrittenSpans spans;
+  for (const SpanBatch& batch : destination.sending) spans.emplace_back(batch.spans);
+  request.body = zipkin ? zipkin_request(spans) : otlp_request(service, identity_.instance, spans);
   request.timeout = collector.timeout;
   request.max_body = 64 * 1024;
   ++destination.tries;
@@ -233,13 +235,14 @@ void Exporter::take_answer(Destination& destination) {
   if (status / 100 == 2) {
     const bool zipkin = destination.collector.format == Collector::Format::zipkin;
     const uint64_t rejected =
-        zipkin ? 0 : std::min<uint64_t>(otlp_rejected(outcome->body), destination.sending.count);
-    shard_.add(exported_, static_cast<int64_t>(destination.sending.count - rejected));
+        zipkin ? 0 : std::min<uint64_t>(otlp_rejected(outcome->body), destination.sending_count);
+    shard_.add(exported_, static_cast<int64_t>(destination.sending_count - rejected));
     if (rejected > 0) shard_.add(dropped_refused_, static_cast<int64_t>(rejected));
     if (std::exchange(destination.complained, false)) {
       log::info("the trace collector answers again cluster_address=" + destination.address.to_string());
     }
-    destination.sending = {};
+    destination.sending.clear();
+    destination.sending_count = 0;
     destination.tries = 0;
     destination.next_pause = kFirstPause;
     return;
@@ -258,8 +261,9 @@ void Exporter::take_answer(Destination& destination) {
 }
 
 void Exporter::give_up(Destination& destination, StatId reason) {
-  shard_.add(reason, static_cast<int64_t>(destination.sending.count));
-  destination.sending = {};
+  shard_.add(reason, static_cast<int64_t>(destination.sending_count));
+  destination.sending.clear();
+  destination.sending_count = 0;
   destination.tries = 0;
 }
 

@@ -73,7 +73,7 @@ TEST_F(Exporting, BatchesBecomeOneRequest) {
   EXPECT_EQ(head.path, "/v1/traces");
   EXPECT_EQ(head.authority, "collector:4318");
   EXPECT_EQ(head.fields.get(FieldId::content_type), "application/x-protobuf");
-  EXPECT_EQ(collector.bodies[0], otlp_request("orders", "orders-1", std::string(30, 'x')));
+  EXPECT_EQ(collector.bodies[0], otlp_request("orders", "orders-1", {"xxxxxxxxxxxxxxxxxxxx", "xxxxxxxxxx"}));
   EXPECT_EQ(exported(), 5);
 }
 
@@ -82,7 +82,7 @@ TEST_F(Exporting, TheConfigurationsServiceCounts) {
   submit(1, 10);
   clock.run_for(1s);
   ASSERT_EQ(collector.bodies.size(), 1u);
-  EXPECT_EQ(collector.bodies[0], otlp_request("kitchen", "orders-1", std::string(10, 'x')));
+  EXPECT_EQ(collector.bodies[0], otlp_request("kitchen", "orders-1", {"xxxxxxxxxx"}));
 }
 
 TEST_F(Exporting, ACollectorThatIsBusyIsAskedAgain) {

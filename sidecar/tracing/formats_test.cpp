@@ -77,7 +77,7 @@ TEST(Otlp, ARequestIsWhatProtobufReads) {
   writer.text("long", std::string(300, 'x'));
   writer.end();
 
-  const Message request = parsed(otlp_request("orders", "orders-1", spans));
+  const Message request = parsed(otlp_request("orders", "orders-1", {spans}));
   const Message resource_spans = inner(request, 1);
   EXPECT_EQ(attributes(inner(resource_spans, 1), 1)["service.name"], "orders");
   EXPECT_EQ(attributes(inner(resource_spans, 1), 1)["service.instance.id"], "orders-1");
@@ -145,7 +145,7 @@ TEST(Zipkin, ARequestIsJson) {
   root.took = std::chrono::nanoseconds(10);
   writer.begin(root, spans);
   writer.end();
-  const json request = json::parse(zipkin_request(spans));
+  const json request = json::parse(zipkin_request({spans}));
   ASSERT_EQ(request.size(), 2U);
   EXPECT_EQ(request[0]["traceId"], "01020304050607081112131415161718");
   EXPECT_EQ(request[0]["id"], "2122232425262728");
@@ -159,7 +159,7 @@ TEST(Zipkin, ARequestIsJson) {
   EXPECT_EQ(request[0]["tags"]["http.response.status_code"], "503");
   EXPECT_FALSE(request[1].contains("parentId"));
   EXPECT_EQ(request[1]["duration"], 1);
-  EXPECT_EQ(json::parse(zipkin_request("")), json::array());
+  EXPECT_EQ(json::parse(zipkin_request({})), json::array());
 }
 
 }  // namespace

@@ -17,13 +17,18 @@ class OtlpSpanWriter final : public SpanWriter {
   void end() override;
 
  private:
+  char* room(size_t bytes);
+  void written(const char* end);
+
   std::string* out_ = nullptr;
-  std::string span_;   // the one being written: its size goes first
+  std::string span_;      // room for the one being written: its size goes first
+  size_t used_ = 0;       // of span_
   std::string_view failure_;
 };
 
 // An ExportTraceServiceRequest around spans that were written before.
-std::string otlp_request(std::string_view service, std::string_view instance, std::string_view spans);
+std::string otlp_request(std::string_view service, std::string_view instance,
+                         const WrittenSpans& spans);
 // What a collector says it did not take, of an ExportTraceServiceResponse; 0: everything was taken, or
 // the answer says nothing that is understood.
 uint64_t otlp_rejected(std::string_view response);

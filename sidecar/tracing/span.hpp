@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/base/clock.hpp"
 #include "sidecar/tracing/trace_context.hpp"
@@ -27,6 +28,9 @@ struct Span {
   Duration took{};
   std::string_view failure;       // a stable error code; empty: it went well
 };
+
+// Spans as a writer has left them, in pieces: a request is put together from several batches.
+using WrittenSpans = std::vector<std::string_view>;
 
 class SpanWriter {
  public:

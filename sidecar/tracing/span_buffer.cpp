@@ -44,6 +44,7 @@ void SpanBuffer::hand_over() {
   if (batch_.count == 0) return;
   SpanBatch full{batch_.of, std::move(batch_.spans), std::exchange(batch_.count, 0)};
   batch_.spans.clear();
+  batch_.spans.reserve(full.spans.size());  // the next one will be much the same
   if (sink_ != nullptr) sink_->submit(std::move(full));
 }
 

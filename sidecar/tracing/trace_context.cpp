@@ -1,5 +1,6 @@
 #include "sidecar/tracing/trace_context.hpp"
 
+#include <cstring>
 #include <optional>
 
 namespace tulle::tracing {
@@ -9,13 +10,22 @@ using Sampling = TraceContext::Sampling;
 
 constexpr std::string_view kParentSpan = "x-b3-parentspanid";
 constexpr std::string_view kFlags = "x-b3-flags";
-constexpr char kHex[] = "0123456789abcdef";
+// Two digits per byte.
+constexpr std::array<char, 512> kHex = [] {
+  std::array<char, 512> pairs{};
+  for (size_t i = 0; i < pairs.size(); ++i) {
+    pairs[i] = "0123456789abcdef"[i % 2 == 0 ? i / 32 : i / 2 % 16];
+  }
+  return pairs;
+}();
 // W3C Trace Context 3.2: version, trace id, parent id, flags.
 constexpr size_t kTraceparentSize = 55;
 
-template <size_t kDigits>
 void write_hex(uint64_t number, char* into) {
-  for (size_t i = kDigits; i-- > 0; number >>= 4) into[i] = kHex[number & 15];
+  for (size_t i = 16; i > 0; number >>= 8) {
+    i -= 2;
+    std::memcpy(into + i, &kHex[2 * (number & 0xff)], 2);
+  }
 }
 
 std::optional<uint64_t> read_hex(std::string_view text, bool upper_case_too) {
@@ -57,7 +67,7 @@ std::optional<TraceContext> read_traceparent(std::string_view text) {
   const auto flags = read_hex(text.substr(53, 2), false);
   const TraceId trace = read_trace_id(text.substr(3, 32), false);
   if (!trace.valid() || !parent || *parent == 0 || !flags) return {};
-  return TraceContext{trace, *parent, (*flags & 1) != 0 ? Sampling::yes : Sampling::no};
+  return TraceContext{trace, *parent, (*flags & 1) != 0 ? Sampling::yes : Sampling::no, true};
 }
 
 Sampling read_b3_sampling(std::string_view text) {
@@ -71,7 +81,7 @@ std::optional<TraceContext> read_b3(std::string_view text) {
   if (first == std::string_view::npos) {
     const Sampling sampling = read_b3_sampling(text);
     if (sampling == Sampling::undecided) return {};
-    return TraceContext{{}, 0, sampling};
+    return TraceContext{.sampling = sampling};
   }
   TraceContext found;
   found.trace = read_trace_id(text.substr(0, first), true);
@@ -101,22 +111,22 @@ TraceContext read_b3_fields(const Fields& fields) {
   return found;
 }
 
-std::string_view view(const TraceIdText& text) { return {text.data(), text.size()}; }
-std::string_view view(const SpanIdText& text) { return {text.data(), text.size()}; }
-
 void write_b3(TraceId trace, SpanId span, bool sampled, Fields& fields) {
-  const TraceIdText trace_text = to_text(trace);
-  const SpanIdText span_text = to_text(span);
-  if (fields.has(FieldId::b3)) {
-    std::string single(view(trace_text));
-    single.append("-").append(view(span_text)).append(sampled ? "-1" : "-0");
-    fields.set(FieldId::b3, single);
-  }
+  char single[51];  // "{trace}-{span}-{sampling}"
+  const std::string_view trace_text(single, 32);
+  const std::string_view span_text(single + 33, 16);
+  write_hex(trace.high, single);
+  write_hex(trace.low, single + 16);
+  write_hex(span, single + 33);
+  single[32] = single[49] = '-';
+  single[50] = sampled ? '1' : '0';
+  if (fields.has(FieldId::b3)) fields.set(FieldId::b3, {single, sizeof(single)});
   if (fields.has(FieldId::x_b3_traceid) || fields.has(FieldId::x_b3_sampled)) {
-    fields.set(FieldId::x_b3_traceid, view(trace_text));
-    fields.set(FieldId::x_b3_spanid, view(span_text));
+    fields.set(FieldId::x_b3_traceid, trace_text);
+    fields.set(FieldId::x_b3_spanid, span_text);
     fields.set(FieldId::x_b3_sampled, sampled ? "1" : "0");
     fields.remove(kParentSpan);  // of the span that came in, not of ours
+    if (!sampled) fields.remove(kFlags);  // "debug" would mean the contrary
   }
 }
 
@@ -124,16 +134,18 @@ void write_b3(TraceId trace, SpanId span, bool sampled, Fields& fields) {
 
 TraceIdText to_text(TraceId id) {
   TraceIdText text;
-  write_hex<16>(id.high, text.data());
-  write_hex<16>(id.low, text.data() + 16);
+  write_hex(id.high, text.data());
+  write_hex(id.low, text.data() + 16);
   return text;
 }
 
 SpanIdText to_text(SpanId id) {
   SpanIdText text;
-  write_hex<16>(id, text.data());
+  write_hex(id, text.data());
   return text;
 }
+
+TraceId trace_of(std::string_view request_id) { return read_trace_id(request_id, false); }
 
 TraceContext read_trace_context(const Fields& fields) {
   if (fields.has(FieldId::traceparent) && fields.count(FieldId::traceparent) == 1) {
@@ -150,28 +162,20 @@ void write_trace_context(TraceId trace, SpanId span, bool sampled, Fields& field
   std::array<char, kTraceparentSize> parent;
   parent[0] = parent[1] = '0';
   parent[2] = parent[35] = parent[52] = '-';
-  write_hex<16>(trace.high, parent.data() + 3);
-  write_hex<16>(trace.low, parent.data() + 19);
-  write_hex<16>(span, parent.data() + 36);
+  write_hex(trace.high, parent.data() + 3);
+  write_hex(trace.low, parent.data() + 19);
+  write_hex(span, parent.data() + 36);
   parent[53] = '0';
   parent[54] = sampled ? '1' : '0';
-  // What another trace has left behind there says nothing about this one (W3C 3.3.1.5).
-  if (!fields.has(FieldId::traceparent) && fields.has(FieldId::tracestate)) fields.remove(FieldId::tracestate);
   fields.set(FieldId::traceparent, {parent.data(), parent.size()});
-  write_b3(trace, span, sampled, fields);
+  if (fields.has(FieldId::b3) || fields.has(FieldId::x_b3_traceid) || fields.has(FieldId::x_b3_sampled)) {
+    write_b3(trace, span, sampled, fields);
+  }
 }
 
-std::array<char, 36> request_id_of(uint64_t high, uint64_t low) {
-  high = (high & ~uint64_t{0xf000}) | 0x4000;                            // version 4
-  low = (low & ~(uint64_t{3} << 62)) | (uint64_t{2} << 62);              // variant 10
-  std::array<char, 36> text;
-  write_hex<8>(high >> 32, text.data());
-  write_hex<4>(high >> 16 & 0xffff, text.data() + 9);
-  write_hex<4>(high & 0xffff, text.data() + 14);
-  write_hex<4>(low >> 48, text.data() + 19);
-  write_hex<12>(low & 0xffffffffffff, text.data() + 24);
-  text[8] = text[13] = text[18] = text[23] = '-';
-  return text;
+void write_unsampled(Fields& fields) {
+  fields.remove(FieldId::traceparent);
+  fields.set(FieldId::b3, "0");
 }
 
 }  // namespace tulle::tracing

@@ -26,6 +26,7 @@ struct TraceContext {
   TraceId trace;            // invalid: the request belongs to none
   SpanId parent = 0;
   Sampling sampling = Sampling::undecided;
+  bool w3c = false;         // of a valid traceparent: tracestate belongs to this trace
 };
 
 using TraceIdText = std::array<char, 32>;
@@ -39,7 +40,11 @@ TraceContext read_trace_context(const Fields& fields);
 // traceparent, and the B3 fields that are there, by `trace` with `span` as the parent.
 void write_trace_context(TraceId trace, SpanId span, bool sampled, Fields& fields);
 
-// A random request id (RFC 9562 version 4) of two random numbers.
-std::array<char, 36> request_id_of(uint64_t high, uint64_t low);
+// The same in one byte of a compressed head, for a hop that makes the same trace of the request id:
+// it is not sampled, and nothing else is to be known.
+void write_unsampled(Fields& fields);
+
+// The trace that a request id of 16 or 32 hex digits stands for; else invalid.
+TraceId trace_of(std::string_view request_id);
 
 }  // namespace tulle::tracing

@@ -93,20 +93,26 @@ TEST(TraceContext, B3GoesOnAsB3) {
   EXPECT_FALSE(multi.get("x-b3-parentspanid"));
 }
 
-TEST(TraceContext, TracestateStaysWithItsTraceOnly) {
-  Fields known = fields({{"traceparent", kParent}, {"tracestate", "vendor=1"}});
-  write_trace_context(kTrace, 1, true, known);
-  EXPECT_EQ(known.get(FieldId::tracestate), "vendor=1");
-  Fields foreign = fields({{"tracestate", "vendor=1"}});
-  write_trace_context(kTrace, 1, true, foreign);
-  EXPECT_FALSE(foreign.has(FieldId::tracestate));
+TEST(TraceContext, SaysWhetherTracestateBelongsToIt) {
+  EXPECT_TRUE(read_trace_context(fields({{"traceparent", kParent}})).w3c);
+  EXPECT_FALSE(read_trace_context(fields({{"traceparent", kParent.substr(1)}})).w3c);
+  EXPECT_FALSE(read_trace_context(fields({{"b3", kParent.substr(3, 49)}})).w3c);
 }
 
-TEST(RequestId, IsAVersion4Uuid) {
-  const auto id = request_id_of(~uint64_t{0}, ~uint64_t{0});
-  EXPECT_EQ(std::string(id.data(), id.size()), "ffffffff-ffff-4fff-bfff-ffffffffffff");
-  const auto zero = request_id_of(0, 0);
-  EXPECT_EQ(std::string(zero.data(), zero.size()), "00000000-0000-4000-8000-000000000000");
+TEST(TraceContext, WhatIsNotSampledNeedsNoMore) {
+  Fields made = fields({{"traceparent", kParent}});
+  write_unsampled(made);
+  EXPECT_EQ(made.size(), 1U);
+  EXPECT_EQ(made.get(FieldId::b3), "0");
+  EXPECT_EQ(read_trace_context(made).sampling, Sampling::no);
+}
+
+TEST(TraceContext, ARequestIdMayStandForATrace) {
+  EXPECT_EQ(trace_of("a3ce929d0e0e4736"), (TraceId{0, kTrace.low}));
+  EXPECT_EQ(trace_of("4bf92f3577b34da6a3ce929d0e0e4736"), kTrace);
+  for (const char* other : {"", "mine", "0000000000000000", "7d0b3a52-9d2f-4ee4-8a2e-0e6a2b6f3c11", "A3CE929D0E0E4736"}) {
+    EXPECT_FALSE(trace_of(other).valid()) << other;
+  }
 }
 
 }  // namespace

@@ -66,9 +66,13 @@ void ZipkinSpanWriter::end() {
   *out_ += "}},";
 }
 
-std::string zipkin_request(std::string_view spans) {
-  std::string body = "[";
-  body += spans;
+std::string zipkin_request(const WrittenSpans& spans) {
+  size_t size = 2;
+  for (const std::string_view piece : spans) size += piece.size();
+  std::string body;
+  body.reserve(size);
+  body += '[';
+  for (const std::string_view piece : spans) body += piece;
   if (body.size() > 1) body.pop_back();  // the comma behind the last
   body += ']';
   return body;

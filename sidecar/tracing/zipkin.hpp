@@ -21,6 +21,6 @@ class ZipkinSpanWriter final : public SpanWriter {
   bool first_tag_ = true;
 };
 
-std::string zipkin_request(std::string_view spans);
+std::string zipkin_request(const WrittenSpans& spans);
 
 }  // namespace tulle::tracing
