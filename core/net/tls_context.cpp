@@ -10,6 +10,7 @@
 #include "core/net/address.hpp"
 #include "core/net/tls_bio.hpp"
 #include "core/net/tls_certificate.hpp"
+#include "core/net/tls_offer.hpp"
 #include "core/net/tls_words.hpp"
 
 namespace tulle {
@@ -184,10 +185,8 @@ Result<void> OpenSslContext::set_protocols(const TlsOptions& options) {
     if (protocol.empty() || protocol.size() > 255) {
       return invalid(options.origin, "an ALPN name has 1 to 255 bytes");
     }
-    protocols_wire_ += static_cast<char>(protocol.size());
-    protocols_wire_ += protocol;
-    protocols_text_ += (protocols_text_.empty() ? "" : ", ") + protocol;
   }
+  name_protocols(options.alpn);
   if (protocols_wire_.empty())
     return {};
   SSL_CTX* context = context_.get();
@@ -200,6 +199,25 @@ Result<void> OpenSslContext::set_protocols(const TlsOptions& options) {
     return refused(options, "ALPN");
   }
   return {};
+}
+
+void OpenSslContext::name_protocols(const std::vector<std::string>& alpn) {
+  protocols_wire_.clear();
+  protocols_text_.clear();
+  for (const std::string& protocol : alpn) {
+    protocols_wire_ += static_cast<char>(protocol.size());
+    protocols_wire_ += protocol;
+    protocols_text_ += (protocols_text_.empty() ? "" : ", ") + protocol;
+  }
+}
+
+std::shared_ptr<const TlsContext> OpenSslContext::offering(
+    const std::vector<std::string>& alpn) const {
+  ASSERT(role_ == Role::client);
+  std::shared_ptr<OpenSslContext> made(new OpenSslContext(*this));
+  made->name_protocols(alpn);
+  made->own_protocols_ = true;
+  return made;
 }
 
 Result<void> OpenSslContext::set_peer(std::vector<SanMatcher> peer_sans, std::string server_name) {
@@ -279,10 +297,22 @@ SessionPointer OpenSslContext::open(TlsWire& wire, TlsVerdict& verdict) const {
     SSL_set_accept_state(session.get());
   } else {
     SSL_set_connect_state(session.get());
+    if (own_protocols_) {
+      const auto* names = reinterpret_cast<const unsigned char*>(protocols_wire_.data());
+      const auto size = static_cast<unsigned>(protocols_wire_.size());
+      if (SSL_set_alpn_protos(session.get(), size > 0 ? names : nullptr, size) != 0)
+        return nullptr;
+    }
     if (!sni_.empty() && SSL_set_tlsext_host_name(session.get(), sni_.c_str()) != 1)
       return nullptr;
   }
   return session;
+}
+
+std::shared_ptr<const TlsContext> offering(const TlsContext& client,
+                                           const std::vector<std::string>& alpn) {
+  // There is one implementation of TlsContext; its factories make nothing else.
+  return static_cast<const OpenSslContext&>(client).offering(alpn);
 }
 
 Result<std::shared_ptr<const TlsContext>> TlsContext::server(const TlsOptions& options,

@@ -41,6 +41,8 @@ class OpenSslContext final : public TlsContext {
   Result<std::shared_ptr<const TlsContext>> with_peer(std::vector<SanMatcher> peer_sans,
                                                       std::string server_name) const override;
 
+  std::shared_ptr<const TlsContext> offering(const std::vector<std::string>& alpn) const;
+
   bool is_server() const { return role_ == Role::server; }
   Origin peer() const { return is_server() ? Origin::downstream : Origin::upstream; }
   bool offers(ByteView protocol) const;  // true for none at all as well
@@ -56,6 +58,7 @@ class OpenSslContext final : public TlsContext {
   Result<void> set_certificate(const TlsOptions& options);
   Result<void> set_trust(const TlsOptions& options, bool require_client);
   Result<void> set_protocols(const TlsOptions& options);
+  void name_protocols(const std::vector<std::string>& alpn);
 
   std::shared_ptr<ssl_ctx_st> context_;
   Role role_ = Role::server;
@@ -65,6 +68,7 @@ class OpenSslContext final : public TlsContext {
   std::string sni_;             // empty: none is sent (an IP address must not be)
   std::string protocols_wire_;  // ALPN list in wire form
   std::string protocols_text_;  // the same for messages
+  bool own_protocols_ = false;  // they differ from those of the SSL_CTX
   std::string spiffe_id_;
   int64_t not_after_ = 0;
 

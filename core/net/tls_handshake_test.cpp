@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/net/tls_offer.hpp"
 #include "tests/support/tls_pair.hpp"
 
 namespace tulle {
@@ -296,6 +297,32 @@ TEST(TlsHandshake, DrippedBytesCostNoSteps) {
     }
   }
   EXPECT_FALSE(peer.tls.ended);
+}
+
+// One context serves HTTP and opaque TCP; which of them is said per connection.
+TEST(TlsHandshake, AContextOffersOtherProtocolsWhenAskedTo) {
+  TlsOptions options = client_options();
+  options.alpn = {"tulle-h2", "h2"};
+  TlsOptions server = server_options();
+  server.alpn = {"tulle-tcp", "h2"};
+  const auto http = TlsContext::client(options, "");
+  ASSERT_TRUE(http);
+  const auto serving = TlsContext::server(server, true);
+  ASSERT_TRUE(serving);
+  const auto chosen = [&](const std::shared_ptr<const TlsContext>& with) {
+    SimulatedClock clock;
+    SimulatedLoop loop(clock);
+    auto [near, far] = MemoryStream::pair(loop);
+    Recorder client(make_tls_stream(loop, std::move(near), with));
+    Recorder peer(make_tls_stream(loop, std::move(far), *serving));
+    clock.run_until_quiet();
+    EXPECT_TRUE(client.opened) << client.detail();
+    return std::string(client.stream->alpn());
+  };
+  EXPECT_EQ(chosen(*http), "h2");
+  EXPECT_EQ(chosen(offering(**http, {"tulle-tcp"})), "tulle-tcp");
+  EXPECT_EQ(chosen(offering(**http, {})), "");
+  EXPECT_EQ(chosen(*http), "h2");
 }
 
 }  // namespace
