@@ -39,7 +39,12 @@ int64_t earliest_expiry(const config::Snapshot& snapshot) {
     const int64_t expiry = tls == nullptr ? 0 : tls->certificate_not_after();
     if (expiry > 0 && (earliest == 0 || expiry < earliest)) earliest = expiry;
   };
-  for (const auto& listener : snapshot.listeners) look_at(listener->tls);
+  for (const auto& listener : snapshot.listeners) {
+    look_at(listener->tls);
+    if (listener->chains == nullptr) continue;
+    for (const config::FilterChain& chain : listener->chains->chains) look_at(chain.tls);
+    if (listener->chains->fallback) look_at(listener->chains->fallback->tls);
+  }
   for (const auto& cluster : snapshot.clusters) {
     if (cluster != nullptr) look_at(cluster->tls);
   }

@@ -19,10 +19,11 @@ constexpr uint32_t kCloseWatch = 64;  // turns
 
 template <class Visit>
 void for_each_table(const config::Snapshot& snapshot, Visit visit) {
-  for (const auto& listener : snapshot.listeners) visit(*listener->routes);
+  const auto visit_table = [&](const auto& table) { visit(*table); };
+  for (const auto& listener : snapshot.listeners) visit_tables(*listener, visit_table);
   if (snapshot.destinations == nullptr) return;
   for (const config::Destination& each : snapshot.destinations->all()) {
-    if (each.routes != nullptr) visit(*each.routes);
+    visit_tables(each, visit_table);
   }
 }
 
@@ -34,6 +35,7 @@ Worker::Worker(Loop& loop, Network& network, const WorkerEnvironment& environmen
       environment_(environment),
       rng_(seed),
       request_stats_(environment.stats, shard_),
+      tcp_stats_(environment.stats, shard_),
       access_log_(loop, environment.access_log),
       spans_(loop, environment.spans, environment.service),
       active_exchanges_(environment.stats.gauge("tulle_active_exchanges",
@@ -125,8 +127,13 @@ Result<void> Worker::open_gateway(const std::shared_ptr<const config::ListenerCo
   const bool inbound = config->direction == config::Direction::inbound;
   const uint32_t slot =
       request_stats_.listener_slot(config->name, inbound ? "inbound" : "outbound");
-  auto gateway = std::make_unique<accept::Gateway>(host(), config, environment_.node_id, slot,
-                                                   environment_.max_connections);
+  std::unique_ptr<accept::Gateway> gateway = accept::make_gateway(
+      {.host = host(),
+       .tcp_stats = tcp_stats_,
+       .node_id = environment_.node_id,
+       .stat_slot = slot,
+       .max_connections = environment_.max_connections},
+      config);
   const auto real = bound.find(config->name);
   const Address& at = real == bound.end() ? config->address : real->second;
   Result<void> listening = gateway->listen(network_, at, environment_.reuse_port);
@@ -134,7 +141,7 @@ Result<void> Worker::open_gateway(const std::shared_ptr<const config::ListenerCo
     listening.error().detail = "listener " + config->name + ": " + listening.error().detail;
     return listening;
   }
-  gateway->server().set_owner(this);
+  gateway->set_owner(this);
   gateways_.push_back(std::move(gateway));
   return {};
 }
@@ -190,7 +197,17 @@ void Worker::report_use() {
   if (!names.empty()) environment_.destinations->report_use(std::move(names));
 }
 
+bool Worker::is_own(const Address& address) const {
+  return std::any_of(gateways_.begin(), gateways_.end(), [&](const auto& gateway) {
+    const Address& ours = gateway->local_address();
+    if (address == ours) return true;
+    const bool any = ours.ip() == "0.0.0.0" || ours.ip() == "::";
+    return address.port() == ours.port() && address.is_loopback() && (any || ours.is_loopback());
+  });
+}
+
 void Worker::ended(const exchange::Summary& summary) {
+  if (summary.opaque) return access_log_.record(summary);  // relays count for themselves
   request_stats_.record(summary, summary.cluster == nullptr ? 0 : *summary.cluster->stat_slot);
   access_log_.record(summary);
 }
@@ -235,7 +252,7 @@ void Worker::relieve_memory() {
     trim_chunk_pool();
     trim_thread_pools();
   }
-  for (const auto& gateway : gateways_) gateway->server().hold_accepting(budget.full());
+  for (const auto& gateway : gateways_) gateway->hold_accepting(budget.full());
   if (!budget.shedding()) return;
   relief_timer_.arm(kReliefInterval);
   if (begins) short_since_ = loop_.now();
@@ -247,7 +264,7 @@ void Worker::relieve_memory() {
   for (const auto& gateway : gateways_) {
     if (coming >= wanted) break;
     const Sheds what = pressing ? Sheds::idle_then_largest : Sheds::idle;
-    coming += gateway->server().shed(what, wanted - coming, loop_.now());
+    coming += gateway->shed(what, wanted - coming, loop_.now());
   }
   if (coming > 0) shed_turn_ = loop_.turn_number();
   // One wait can bring more than there is room for, and no timer fires meanwhile: while it is full,

@@ -86,6 +86,7 @@ class Worker final : private Task,
                                      const routing::Route& route) override {
     return route_chains_.of(table, route);
   }
+  bool is_own(const Address& address) const override;
   exchange::ExhaustedRequests* exhausted_requests() override { return environment_.exhausted; }
   tracing::SpanBuffer& spans() override { return spans_; }
   void ended(const exchange::Summary& summary) override;
@@ -118,6 +119,7 @@ class Worker final : private Task,
   Rng rng_;
   StatShard shard_;
   telemetry::RequestStats request_stats_;
+  telemetry::TcpStats tcp_stats_;
   telemetry::AccessLogBuffer access_log_;
   tracing::SpanBuffer spans_;
   StatId active_exchanges_;

@@ -10,6 +10,9 @@
 #include "envoy/config/trace/v3/zipkin.pb.h"
 #include "envoy/extensions/filters/http/on_demand/v3/on_demand.pb.h"
 #include "envoy/extensions/filters/http/router/v3/router.pb.h"
+#include "envoy/extensions/filters/listener/http_inspector/v3/http_inspector.pb.h"
+#include "envoy/extensions/filters/listener/original_dst/v3/original_dst.pb.h"
+#include "envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 #include "envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.pb.h"
 #include "envoy/extensions/load_balancing_policies/least_request/v3/least_request.pb.h"
@@ -42,6 +45,9 @@ std::vector<std::string_view> collect() {
       name_of<envoy::config::trace::v3::ZipkinConfig>(),
       name_of<ext::filters::http::on_demand::v3::OnDemand>(),
       name_of<ext::filters::http::router::v3::Router>(),
+      name_of<ext::filters::listener::http_inspector::v3::HttpInspector>(),
+      name_of<ext::filters::listener::original_dst::v3::OriginalDst>(),
+      name_of<ext::filters::listener::tls_inspector::v3::TlsInspector>(),
       name_of<ext::filters::network::http_connection_manager::v3::HttpConnectionManager>(),
       name_of<ext::filters::network::tcp_proxy::v3::TcpProxy>(),
       name_of<ext::load_balancing_policies::least_request::v3::LeastRequest>(),

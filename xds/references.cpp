@@ -113,7 +113,8 @@ class Finder {
     } else if (const auto* zipkin = as<envoy::config::trace::v3::ZipkinConfig>(message)) {
       add(ResourceType::cluster, zipkin->collector_cluster());
     } else if (const auto* proxy = as<network::tcp_proxy::v3::TcpProxy>(message)) {
-      add(ResourceType::cluster, proxy->cluster());
+      // On demand it is the name of a destination.
+      if (!proxy->has_on_demand()) add(ResourceType::cluster, proxy->cluster());
     } else if (const auto* share =
                    as<network::tcp_proxy::v3::TcpProxy::WeightedCluster::ClusterWeight>(message)) {
       add(ResourceType::cluster, share->name());

@@ -1,79 +1,51 @@
 #include "sidecar/accept/gateway.hpp"
 
-#include "sidecar/exchange/exchange.hpp"
+#include "sidecar/accept/chain_gateway.hpp"
 
 namespace tulle::accept {
 namespace {
 
-Protocol protocol_of(config::HttpOptions::Codec codec) {
-  switch (codec) {
-    case config::HttpOptions::Codec::automatic: return Protocol::negotiated;
-    case config::HttpOptions::Codec::http1: return Protocol::http1;
-    case config::HttpOptions::Codec::http2: return Protocol::http2;
-  }
-  UNREACHABLE();
-}
+class HttpGateway final : public Gateway {
+ public:
+  HttpGateway(const GatewayPlace& place, std::shared_ptr<const config::ListenerConfig> config)
+      : chain_(place.host, std::move(config), place.node_id, place.stat_slot,
+               place.max_connections) {}
 
-std::string hop_of(const config::ListenerConfig& config, std::string_view node_id) {
-  const bool inbound = config.direction == config::Direction::inbound;
-  return std::string(inbound ? "inbound@" : "outbound@").append(node_id);
-}
+  Result<void> listen(Network& network, const Address& at, bool reuse_port) override {
+    return chain_.server().listen(
+        network, at, {.reuse_port = reuse_port});
+  }
+  void adopt(std::shared_ptr<const config::ListenerConfig> config) override {
+    chain_.adopt(std::move(config));
+  }
+  void remove() override { chain_.remove(); }
+  void drain() override { chain_.server().drain(); }
+  bool drained() const override { return chain_.server().drained(); }
+  size_t connections() const override { return chain_.server().connections(); }
+  void hold_accepting(bool held) override { chain_.server().hold_accepting(held); }
+  size_t shed(Sheds what, size_t bytes, Instant now) override {
+    return chain_.server().shed(what, bytes, now);
+  }
+  const config::ListenerConfig& config() const override { return *chain_.config(); }
+  const Address& local_address() const override { return chain_.server().local_address(); }
+  void set_owner(Task* owner) override { chain_.server().set_owner(owner); }
+
+ private:
+  HttpChain chain_;
+};
 
 }  // namespace
 
-Server::Options Gateway::options_of(const config::ListenerConfig& config, size_t max_connections) {
-  Server::Options options;
-  options.max_connections = max_connections;
-  options.protocol = protocol_of(config.http.codec);
-  options.limits = config.http.limits;
-  options.tls = config.tls;
-  options.tls_handshake_timeout = config.tls_handshake_timeout;
-  return options;
-}
-
-Gateway::Gateway(exchange::ExchangeHost& host, std::shared_ptr<const config::ListenerConfig> config,
-                 std::string_view node_id, uint32_t stat_slot, size_t max_connections)
-    : host_(host),
-      config_(std::move(config)),
-      hop_(hop_of(*config_, node_id)),
-      stat_slot_(stat_slot),
-      server_(host.loop(), *this, options_of(*config_, max_connections)) {}
-
-Result<void> Gateway::listen(Network& network, const Address& at, bool reuse_port) {
-  return server_.listen(network, at, {.reuse_port = reuse_port});
-}
-
-void Gateway::adopt(std::shared_ptr<const config::ListenerConfig> config) {
-  if (config->tls != config_->tls) server_.set_tls(config->tls);
-  server_.set_upgrades(config->http.limits.upgrades);
-  config_ = std::move(config);
-}
-
-void Gateway::remove() {
-  removed_ = true;
-  server_.drain();
-}
-
-std::unique_ptr<Task> Gateway::serve(StreamRef stream) {
-  const exchange::ListenerView view{.config = config_.get(),
-                                    .hop = hop_,
-                                    .stat_slot = stat_slot_,
-                                    .removed = removed_};
-  return std::make_unique<exchange::Exchange>(host_, view, std::move(stream));
-}
-
-void Gateway::refused(const Refused& what, const Connection& connection) {
-  host_.refused({.listener = config_.get(),
-                 .listener_stat_slot = stat_slot_,
-                 .what = &what,
-                 .http2 = connection.protocol() == Protocol::http2,
-                 .from = &connection.peer_address(),
-                 .caller = connection.peer_identity()});
+std::unique_ptr<Gateway> make_gateway(const GatewayPlace& place,
+                                      std::shared_ptr<const config::ListenerConfig> config) {
+  if (config->chains != nullptr) return std::make_unique<ChainGateway>(place, std::move(config));
+  return std::make_unique<HttpGateway>(place, std::move(config));
 }
 
 bool needs_new_socket(const config::ListenerConfig& a, const config::ListenerConfig& b) {
-  return a.address != b.address || a.http.codec != b.http.codec ||
-         (a.tls == nullptr) != (b.tls == nullptr);
+  if (a.address != b.address) return true;
+  if ((a.chains == nullptr) != (b.chains == nullptr)) return true;
+  return a.chains == nullptr && speaks_otherwise(a, b);
 }
 
 }  // namespace tulle::accept

@@ -1,46 +1,46 @@
-// Gateway: one configured listener in one worker: its server, and the exchanges it begins.
+// Gateway: one configured listener in one worker: its socket and all that came from it.
 //
-// Owns the Server (and through it connections, streams and exchanges). adopt() swaps the
-// configuration for requests that begin from now on; connections stay. remove() drains.
+// Two exist: HttpGateway, of which every connection is HTTP and goes straight to a Server, and
+// ChainGateway, which chooses a filter chain for each connection. adopt() swaps the configuration
+// for what begins from now on; connections stay. remove() drains.
 #pragma once
 
 #include <memory>
 #include <string>
 
-#include "core/http/server.hpp"
-#include "sidecar/exchange/exchange_host.hpp"
+#include "core/net/network.hpp"
+#include "sidecar/accept/http_chain.hpp"
+#include "sidecar/telemetry/tcp_stats.hpp"
 
 namespace tulle::accept {
 
-class Gateway final : public Service {
+class Gateway {
  public:
-  Gateway(exchange::ExchangeHost& host, std::shared_ptr<const config::ListenerConfig> config,
-          std::string_view node_id, uint32_t stat_slot, size_t max_connections);
-
-  Result<void> listen(Network& network, const Address& at, bool reuse_port);
-  void adopt(std::shared_ptr<const config::ListenerConfig> config);
-  void remove();                  // no longer configured: refuse new requests, drain
-  void drain() { server_.drain(); }
-  bool drained() const { return server_.drained(); }
-  size_t connections() const { return server_.connections(); }
-  const config::ListenerConfig& config() const { return *config_; }
-  const std::shared_ptr<const config::ListenerConfig>& config_node() const { return config_; }
-  Server& server() { return server_; }
-
-  std::unique_ptr<Task> serve(StreamRef stream) override;
-  void refused(const Refused& what, const Connection& connection) override;
-
- private:
-  static Server::Options options_of(const config::ListenerConfig& config, size_t max_connections);
-
-  exchange::ExchangeHost& host_;
-  // Also keeps what exchanges of a removed listener look at.
-  std::shared_ptr<const config::ListenerConfig> config_;
-  std::string hop_;
-  uint32_t stat_slot_;
-  bool removed_ = false;
-  Server server_;
+  virtual ~Gateway() = default;
+  virtual Result<void> listen(Network& network, const Address& at, bool reuse_port) = 0;
+  virtual void adopt(std::shared_ptr<const config::ListenerConfig> config) = 0;
+  virtual void remove() = 0;                // no longer configured: refuse what is new, drain
+  virtual void drain() = 0;
+  virtual bool drained() const = 0;
+  virtual size_t connections() const = 0;
+  virtual void hold_accepting(bool held) = 0;  // while memory is short
+  // Until about so many bytes will come back. Returns how many will.
+  virtual size_t shed(Sheds what, size_t bytes, Instant now) = 0;
+  virtual const config::ListenerConfig& config() const = 0;
+  virtual const Address& local_address() const = 0;
+  virtual void set_owner(Task* owner) = 0;  // woken when the number of connections changes
 };
+
+// What a gateway is given of its worker.
+struct GatewayPlace {
+  exchange::ExchangeHost& host;
+  telemetry::TcpStats& tcp_stats;
+  std::string_view node_id;
+  uint32_t stat_slot = 0;                   // of the listener, for requests
+  size_t max_connections = 10'000;
+};
+std::unique_ptr<Gateway> make_gateway(const GatewayPlace& place,
+                                      std::shared_ptr<const config::ListenerConfig> config);
 
 // True when the listening socket and protocol of `a` cannot serve `b`: a new gateway is needed.
 bool needs_new_socket(const config::ListenerConfig& a, const config::ListenerConfig& b);

@@ -54,15 +54,60 @@ Json hosts_json(const routing::RouteTable& table, const config::Snapshot& snapsh
   return hosts;
 }
 
+Json tcp_json(const config::TcpProxy& proxy, const config::Snapshot& snapshot) {
+  Json json = {{"idle_timeout_seconds", seconds(proxy.idle_timeout)},
+               {"connect_attempts", proxy.connect_attempts}};
+  if (proxy.on_demand) {
+    json["destination"] = proxy.destination.empty() ? "original" : proxy.destination;
+  } else {
+    const routing::Route& route = proxy.routes->virtual_hosts()[0].routes[0];
+    json["clusters"] = action_json(route, snapshot)["clusters"];
+  }
+  return json;
+}
+
+Json chain_json(const config::FilterChain& chain, const config::Snapshot& snapshot) {
+  constexpr const char* kTransports[] = {"any", "raw_buffer", "tls"};
+  Json json = {{"name", chain.name},
+               {"match",
+                {{"destination_port", chain.match.destination_port},
+                 {"server_names", chain.match.server_names},
+                 {"transport_protocol", kTransports[static_cast<size_t>(chain.match.transport)]},
+                 {"application_protocols", chain.match.protocols}}},
+               {"tls", tls_json(chain.tls)}};
+  if (chain.http != nullptr) {
+    json["on_demand"] = chain.http->on_demand;
+    json["virtual_hosts"] = hosts_json(*chain.http->routes, snapshot);
+  } else {
+    json["tcp"] = tcp_json(*chain.tcp, snapshot);
+  }
+  return json;
+}
+
+Json chains_json(const config::FilterChains& chains, const config::Snapshot& snapshot) {
+  Json json = Json::array();
+  for (const config::FilterChain& chain : chains.chains) {
+    json.push_back(chain_json(chain, snapshot));
+  }
+  if (chains.fallback) json.push_back(chain_json(*chains.fallback, snapshot));
+  return json;
+}
+
 Json listener_json(const config::ListenerConfig& listener, const config::Snapshot& snapshot,
                    const BoundAddresses& bound) {
   const auto real = bound.find(listener.name);
-  return {{"name", listener.name},
-          {"address", (real == bound.end() ? listener.address : real->second).to_string()},
-          {"direction", listener.direction == config::Direction::inbound ? "inbound" : "outbound"},
-          {"tls", tls_json(listener.tls)},
-          {"on_demand", listener.on_demand},
-          {"virtual_hosts", hosts_json(*listener.routes, snapshot)}};
+  Json json = {
+      {"name", listener.name},
+      {"address", (real == bound.end() ? listener.address : real->second).to_string()},
+      {"direction", listener.direction == config::Direction::inbound ? "inbound" : "outbound"},
+      {"tls", tls_json(listener.tls)},
+      {"on_demand", listener.on_demand},
+      {"virtual_hosts", hosts_json(*listener.routes, snapshot)}};
+  if (listener.chains != nullptr) {
+    json["by_original_destination"] = listener.chains->by_original_destination;
+    json["filter_chains"] = chains_json(*listener.chains, snapshot);
+  }
+  return json;
 }
 
 Json cluster_json(const config::ClusterConfig& cluster) {
@@ -80,9 +125,12 @@ Json cluster_json(const config::ClusterConfig& cluster) {
 Json destination_json(const config::Destination& destination, const config::Snapshot& snapshot) {
   constexpr const char* kKinds[] = {"mesh", "external", "refused"};
   Json json = {{"name", destination.name}, {"kind", kKinds[static_cast<size_t>(destination.kind)]}};
-  if (destination.routes == nullptr) return json;
+  if (destination.kind == config::Destination::Kind::refused) return json;
   json["version"] = destination.version;
-  json["virtual_hosts"] = hosts_json(*destination.routes, snapshot);
+  if (destination.routes != nullptr) {
+    json["virtual_hosts"] = hosts_json(*destination.routes, snapshot);
+  }
+  if (destination.tcp != nullptr) json["tcp"] = tcp_json(*destination.tcp, snapshot);
   return json;
 }
 

@@ -222,8 +222,9 @@ TEST(Bootstrap, RefusesEachFaultOfAMember) {
       {"/workload/ports/0/port", "-", "workload.ports[0].port: is missing\n"},
       {"/workload/ports/0/port", "0",
        "workload.ports[0].port: must be a whole number from 1 to 65535\n"},
-      {"/workload/ports/0/app_protocol", "\"tcp\"",
-       "workload.ports[0].app_protocol: must be \"http\", \"h2c\" or \"grpc\"\n"},
+      {"/workload/ports/0/app_protocol", "\"smtp\"",
+       "workload.ports[0].app_protocol: must be one of: http h2c grpc auto tcp tls redis mysql "
+       "postgresql mongodb amqp kafka\n"},
       {"/workload/ports/0/inbound", "\"any\"",
        "workload.ports[0].inbound: \"any\" is not <ip>:<port>\n"},
       {"/workload/ports/1", R"({"name": "http", "port": 8080})",

@@ -54,6 +54,11 @@ Balancing compile_balancing(const Source& source, const Place& place) {
   switch (source.lb_policy()) {
     case Source::ROUND_ROBIN: return Balancing::round_robin;
     case Source::LEAST_REQUEST: return Balancing::peak_ewma;
+    case Source::CLUSTER_PROVIDED:
+      if (source.type() != Source::ORIGINAL_DST) {
+        place.field("lb_policy").invalid("CLUSTER_PROVIDED is for clusters of type ORIGINAL_DST");
+      }
+      return Balancing::round_robin;
     default: break;
   }
   place.field("lb_policy").unsupported("only ROUND_ROBIN and LEAST_REQUEST are supported yet");
@@ -155,9 +160,14 @@ std::vector<EndpointConfig> find_endpoints(CompileContext& context, const Source
     case Source::STATIC:
       return compile_endpoints(source.load_assignment(), place.field("load_assignment"));
     case Source::EDS: return eds_endpoints(context, source, place);
+    case Source::ORIGINAL_DST:
+      if (source.has_load_assignment()) {
+        place.field("load_assignment").invalid("does not go with type ORIGINAL_DST");
+      }
+      return {};
     default: break;
   }
-  place.field("type").unsupported("only STATIC and EDS are supported yet");
+  place.field("type").unsupported("only STATIC, EDS and ORIGINAL_DST are supported yet");
   return {};
 }
 
@@ -176,6 +186,8 @@ std::shared_ptr<ClusterConfig> compile_cluster(CompileContext& context,
     const auto limit = positive_duration_of(source->connect_timeout(), at);
     if (limit) config->connect_timeout = *limit;
   }
+  config->original_destination =
+      !source->has_cluster_type() && source->type() == Source::ORIGINAL_DST;
   config->policies = policies::parse_entries(*source, place);
   config->balancing = compile_balancing(*source, place);
   compile_protocol(*source, *config, place);
@@ -184,6 +196,7 @@ std::shared_ptr<ClusterConfig> compile_cluster(CompileContext& context,
                                           place.field("transport_socket"));
     config->tls = std::move(tls.context);
     config->sni = std::move(tls.sni);
+    config->tcp_alpn = std::move(tls.tcp_alpn);
   }
   return config;
 }

@@ -229,29 +229,24 @@ std::shared_ptr<const Record<Node>> CompileContext::reusable(
 
 namespace {
 
-// Which routes a held node goes on using.
-std::shared_ptr<const routing::RouteTable> routes_of(const ListenerConfig& node) {
-  return node.routes;
-}
-std::shared_ptr<const routing::RouteTable> routes_of(const Destination& node) {
-  return node.routes;
-}
-std::shared_ptr<const routing::RouteTable> routes_of(const ClusterConfig&) { return nullptr; }
+// Clusters lead nowhere.
+template <class Visit>
+void visit_tables(const ClusterConfig&, Visit) {}
 
 }  // namespace
 
 template <class Node>
 std::shared_ptr<const Record<Node>> CompileContext::hold(const Records<Node> CompileCache::* kind,
                                                          const xds::Resource& resource) {
-  Held& held = held_.emplace_back(Held{resource.type, resource.name, false, nullptr});
+  Held& held = held_.emplace_back(Held{resource.type, resource.name, false, {}});
   if (previous_ == nullptr) return nullptr;
   const auto found = (previous_->*kind).find(resource.name);
   if (found == (previous_->*kind).end()) return nullptr;
   held.has_former = true;
   if constexpr (std::is_same_v<Node, routing::RouteTable>) {
-    held.routes = found->second->node;
+    held.tables.push_back(found->second->node);
   } else {
-    held.routes = routes_of(*found->second->node);
+    visit_tables(*found->second->node, [&](const auto& table) { held.tables.push_back(table); });
   }
   return found->second;
 }
@@ -272,7 +267,7 @@ namespace {
 
 template <class Node>
 void keep_tls_of(CompileCache& cache, const Record<Node>& record) {
-  if (!record.tls) return;
+  if (!record.tls || record.node->tls == nullptr) return;  // those of chains are not remembered
   cache.tls.emplace(record.tls->whole, record.node->tls);
   cache.shared_tls.emplace(record.tls->shared, record.node->tls);
 }

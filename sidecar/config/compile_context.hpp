@@ -65,7 +65,7 @@ struct Held {
   xds::ResourceType type;
   std::string name;
   bool has_former = false;
-  std::shared_ptr<const routing::RouteTable> routes;  // of the former form, where it has any
+  std::vector<std::shared_ptr<const routing::RouteTable>> tables;  // of the former form
 };
 
 class CompileContext {

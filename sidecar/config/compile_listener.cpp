@@ -1,9 +1,14 @@
-// Listener to ListenerConfig: one filter chain with an HttpConnectionManager. A Listener that has an
-// api_listener instead of an address is a destination: see compile_destination.cpp.
+// Listener to ListenerConfig: filter chains with an HttpConnectionManager or a TcpProxy each. A
+// Listener that has an api_listener instead of an address is a destination: see
+// compile_destination.cpp.
+#include <algorithm>
 #include <utility>
 
 #include "envoy/config/core/v3/base.pb.h"
 #include "envoy/config/listener/v3/listener.pb.h"
+#include "envoy/extensions/filters/listener/http_inspector/v3/http_inspector.pb.h"
+#include "envoy/extensions/filters/listener/original_dst/v3/original_dst.pb.h"
+#include "envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 #include "envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.pb.h"
 #include "sidecar/config/compile_parts.hpp"
@@ -16,6 +21,7 @@ namespace {
 namespace core = envoy::config::core::v3;
 namespace listener = envoy::config::listener::v3;
 namespace network = envoy::extensions::filters::network;
+namespace inspectors = envoy::extensions::filters::listener;
 using network::http_connection_manager::v3::HttpConnectionManager;
 using network::tcp_proxy::v3::TcpProxy;
 
@@ -24,54 +30,169 @@ using network::tcp_proxy::v3::TcpProxy;
 constexpr uint32_t kMeshStreams = 1024;
 constexpr uint32_t kMeshMisbehaviour = 10'000;
 
-void compile_filters(CompileContext& context, const listener::FilterChain& chain,
-                     ListenerConfig& config, const Place& place) {
+// What a chain does, before it is known whether the listener has others.
+struct Chain {
+  HttpManager manager;                          // routes null: not HTTP, or reported
+  std::shared_ptr<const config::TcpProxy> tcp;  // null: not TCP, or reported
+  ServerTls tls;
+  Duration tls_handshake_timeout = 5s;
+};
+
+// What all chains of a listener share.
+struct Frame {
+  Inspectors looks_for;
+  bool by_original_destination = false;
+};
+
+void compile_filters(CompileContext& context, const listener::FilterChain& source,
+                     const Frame& frame, Chain& chain, const Place& place) {
   const Place filters = place.field("filters");
-  if (chain.filters_size() != 1) {
-    filters.invalid("must hold exactly one filter, the HTTP connection manager");
+  if (source.filters_size() != 1) {
+    filters.invalid("must hold exactly one filter, the HTTP connection manager or the TCP proxy");
     return;
   }
   const Place at = filters.at(0);
-  const google::protobuf::Any& any = chain.filters(0).typed_config();
+  const google::protobuf::Any& any = source.filters(0).typed_config();
   const std::string type = packed_type(any, at);
   if (type == HttpConnectionManager::descriptor()->full_name()) {
-    HttpManager manager = compile_http_manager(context, any, at.field("typed_config"));
-    config.http = std::move(manager.http);
-    config.routes = std::move(manager.routes);
-    config.on_demand = manager.on_demand;
-    config.tracing = std::move(manager.tracing);
-    config.make_request_id = manager.make_request_id;
-    if (config.stat_name.empty()) config.stat_name = std::move(manager.stat_prefix);
+    chain.manager = compile_http_manager(context, any, at.field("typed_config"));
   } else if (type == TcpProxy::descriptor()->full_name()) {
-    at.unsupported("opaque TCP is not supported yet");
+    chain.tcp = compile_tcp_proxy(context, any, frame.by_original_destination,
+                                  at.field("typed_config"));
   } else if (!type.empty()) {
     at.unsupported("filter " + type + " is not supported yet");
   }
 }
 
-void compile_chain(CompileContext& context, const listener::FilterChain& chain,
-                   ListenerConfig& config, const Place& place) {
-  compile_filters(context, chain, config, place);
-  bool verifies_clients = false;
-  if (chain.has_transport_socket()) {
-    const ServerTls tls = compile_server_socket(context, chain.transport_socket(),
-                                                config.http.codec, place.field("transport_socket"));
-    config.tls = tls.context;
-    verifies_clients = tls.verifies_clients;
+Chain compile_chain(CompileContext& context, const listener::FilterChain& source,
+                    const Frame& frame, const Place& place) {
+  Chain chain;
+  compile_filters(context, source, frame, chain, place);
+  if (source.has_transport_socket()) {
+    const Spoken spoken = chain.tcp != nullptr ? Spoken{.tcp = true}
+                                               : spoken_by(chain.manager.http.codec);
+    chain.tls = compile_server_socket(context, source.transport_socket(), spoken,
+                                      place.field("transport_socket"));
   }
-  if (verifies_clients) {
-    config.http.limits.misbehaviour_burst = kMeshMisbehaviour;
-    config.http.limits.misbehaviour_per_second = kMeshMisbehaviour;
+  HttpLimits& limits = chain.manager.http.limits;
+  if (chain.tls.verifies_clients) {
+    limits.misbehaviour_burst = kMeshMisbehaviour;
+    limits.misbehaviour_per_second = kMeshMisbehaviour;
   }
-  if (config.http.limits.max_concurrent_streams == kStreamsNotGiven) {
-    config.http.limits.max_concurrent_streams =
-        verifies_clients ? kMeshStreams : HttpLimits().max_concurrent_streams;
+  if (limits.max_concurrent_streams == kStreamsNotGiven) {
+    limits.max_concurrent_streams =
+        chain.tls.verifies_clients ? kMeshStreams : HttpLimits().max_concurrent_streams;
   }
-  if (chain.has_transport_socket_connect_timeout()) {
+  if (source.has_transport_socket_connect_timeout()) {
     const Place at = place.field("transport_socket_connect_timeout");
-    const auto limit = positive_duration_of(chain.transport_socket_connect_timeout(), at);
-    if (limit) config.tls_handshake_timeout = *limit;
+    const auto limit = positive_duration_of(source.transport_socket_connect_timeout(), at);
+    if (limit) chain.tls_handshake_timeout = *limit;
   }
+  return chain;
+}
+
+// The chain as the one thing the listener does.
+void use_alone(Chain chain, ListenerConfig& config) {
+  config.http = std::move(chain.manager.http);
+  config.routes = std::move(chain.manager.routes);
+  config.on_demand = chain.manager.on_demand;
+  config.tracing = std::move(chain.manager.tracing);
+  config.make_request_id = chain.manager.make_request_id;
+  config.tls = chain.tls.context;
+  config.tls_handshake_timeout = chain.tls_handshake_timeout;
+  if (config.stat_name.empty()) config.stat_name = std::move(chain.manager.stat_prefix);
+}
+
+FilterChain one_of_several(Chain chain, ChainMatch match, std::string name,
+                           const ListenerConfig& config) {
+  FilterChain made;
+  made.name = std::move(name);
+  made.match = std::move(match);
+  made.tls = chain.tls.context;
+  made.tls_handshake_timeout = chain.tls_handshake_timeout;
+  made.tcp = std::move(chain.tcp);
+  if (made.tcp != nullptr || chain.manager.routes == nullptr) return made;
+  auto http = std::make_shared<ListenerConfig>(config);
+  http->stat_name = config.name;
+  use_alone(std::move(chain), *http);
+  made.http = std::move(http);
+  return made;
+}
+
+Frame compile_listener_filters(const listener::Listener& source, const Place& place) {
+  Frame frame;
+  inspectors::tls_inspector::v3::TlsInspector tls;
+  inspectors::http_inspector::v3::HttpInspector http;
+  inspectors::original_dst::v3::OriginalDst original;
+  for (int i = 0; i < source.listener_filters_size(); ++i) {
+    const Place at = place.field("listener_filters").at(static_cast<size_t>(i));
+    const google::protobuf::Any& any = source.listener_filters(i).typed_config();
+    const std::string type = packed_type(any, at);
+    if (type == tls.GetTypeName()) {
+      frame.looks_for.tls = unpack(any, tls, at.field("typed_config"));
+    } else if (type == http.GetTypeName()) {
+      frame.looks_for.http = unpack(any, http, at.field("typed_config"));
+    } else if (type == original.GetTypeName()) {
+      unpack(any, original, at.field("typed_config"));  // always known where it matters
+    } else if (!type.empty()) {
+      at.unsupported("listener filter " + type + " is not supported yet");
+    }
+  }
+  frame.by_original_destination = source.use_original_dst().value();
+  return frame;
+}
+
+bool is_plain_http(const listener::Listener& source) {
+  if (source.filter_chains_size() != 1 || source.has_default_filter_chain()) return false;
+  const listener::FilterChain& chain = source.filter_chains(0);
+  if (source.use_original_dst().value() || chain.filters_size() != 1) return false;
+  const bool conditions = chain.has_filter_chain_match() &&
+                          chain.filter_chain_match().ByteSizeLong() > 0;
+  return !conditions && !chain.filters(0).typed_config().Is<TcpProxy>();
+}
+
+void compile_chains(CompileContext& context, const listener::Listener& source, const Frame& frame,
+                    ListenerConfig& config, const Place& place) {
+  auto chains = std::make_shared<FilterChains>();
+  chains->inspects_tls = frame.looks_for.tls;
+  chains->inspects_http = frame.looks_for.http;
+  chains->by_original_destination = frame.by_original_destination;
+  chains->goes_on_when_silent = source.continue_on_listener_filters_timeout();
+  if (source.has_listener_filters_timeout()) {
+    const auto limit = positive_duration_of(source.listener_filters_timeout(),
+                                            place.field("listener_filters_timeout"));
+    if (limit) chains->inspection_timeout = *limit;
+  }
+  const Place all = place.field("filter_chains");
+  if (static_cast<size_t>(source.filter_chains_size()) > FilterChains::kMost) {
+    all.invalid("at most " + std::to_string(FilterChains::kMost) + " are possible");
+    return;
+  }
+  for (int i = 0; i < source.filter_chains_size(); ++i) {
+    const Place at = all.at(static_cast<size_t>(i));
+    const listener::FilterChain& chain = source.filter_chains(i);
+    ChainMatch match = compile_chain_match(chain.filter_chain_match(), frame.looks_for,
+                                           at.field("filter_chain_match"));
+    const auto same = std::ranges::find(chains->chains, match, &FilterChain::match);
+    if (same != chains->chains.end()) {
+      at.field("filter_chain_match").invalid("is the same as that of another chain");
+    }
+    const std::string name = chain.name().empty() ? std::to_string(i) : chain.name();
+    chains->chains.push_back(one_of_several(compile_chain(context, chain, frame, at),
+                                            std::move(match), name, config));
+  }
+  if (source.has_default_filter_chain()) {
+    const Place at = place.field("default_filter_chain");
+    const listener::FilterChain& chain = source.default_filter_chain();
+    if (chain.filter_chain_match().ByteSizeLong() > 0) {
+      at.field("filter_chain_match").invalid("the default chain has no conditions");
+    }
+    chains->fallback = one_of_several(compile_chain(context, chain, frame, at), {},
+                                      chain.name().empty() ? "default" : chain.name(), config);
+  }
+  config.routes = std::make_shared<const routing::RouteTable>(
+      config.name, std::vector<routing::VirtualHost>(), false);
+  config.chains = std::move(chains);
 }
 
 void compile_direction(const listener::Listener& source, ListenerConfig& config,
@@ -85,7 +206,20 @@ void compile_direction(const listener::Listener& source, ListenerConfig& config,
   }
 }
 
+// A chain that was reported does neither; such a listener is never used.
+bool is_whole(const FilterChains& chains) {
+  const auto does_something = [](const FilterChain& chain) {
+    return chain.http != nullptr || chain.tcp != nullptr;
+  };
+  return std::ranges::all_of(chains.chains, does_something) &&
+         (!chains.fallback || does_something(*chains.fallback));
+}
+
 }  // namespace
+
+Spoken spoken_by(HttpOptions::Codec codec) {
+  return {.http1 = codec != HttpOptions::Codec::http2, .http2 = codec != HttpOptions::Codec::http1};
+}
 
 std::shared_ptr<ListenerConfig> compile_listener(CompileContext& context,
                                                  const xds::Resource& resource) {
@@ -99,12 +233,16 @@ std::shared_ptr<ListenerConfig> compile_listener(CompileContext& context,
   const auto address = address_of(source->address(), true, place.field("address"));
   if (address) config->address = *address;
   if (const std::string* why = context.unusable(config->name)) place.field("address").invalid(*why);
-  if (source->filter_chains_size() == 1) {
-    compile_chain(context, source->filter_chains(0), *config, place.field("filter_chains").at(0));
-  } else if (source->filter_chains_size() == 0) {
+  const Frame frame = compile_listener_filters(*source, place);
+  if (source->filter_chains_size() == 0 && !source->has_default_filter_chain()) {
     place.field("filter_chains").invalid("must not be empty");
+  } else if (is_plain_http(*source)) {
+    use_alone(compile_chain(context, source->filter_chains(0), frame,
+                            place.field("filter_chains").at(0)),
+              *config);
   } else {
-    place.field("filter_chains").unsupported("only one filter chain is supported yet");
+    compile_chains(context, *source, frame, *config, place);
+    if (config->chains != nullptr && !is_whole(*config->chains)) return nullptr;
   }
   if (config->stat_name.empty()) config->stat_name = config->name;
   return config;

@@ -16,6 +16,9 @@
 namespace envoy::config::core::v3 {
 class TransportSocket;
 }
+namespace envoy::config::listener::v3 {
+class FilterChainMatch;
+}
 namespace envoy::config::endpoint::v3 {
 class ClusterLoadAssignment;
 }
@@ -69,6 +72,20 @@ HttpManager compile_http_manager(CompileContext& context, const google::protobuf
 std::shared_ptr<const tracing::Tracing> compile_tracing(
     CompileContext& context, const google::protobuf::Message& manager_tracing, const Place& place);
 
+// `any` must hold a TcpProxy. Null: reported.
+std::shared_ptr<const TcpProxy> compile_tcp_proxy(CompileContext& context,
+                                                  const google::protobuf::Any& any,
+                                                  bool by_original_destination,
+                                                  const Place& place);
+
+// What a listener finds out about a connection before it chooses a chain.
+struct Inspectors {
+  bool tls = false;
+  bool http = false;
+};
+ChainMatch compile_chain_match(const envoy::config::listener::v3::FilterChainMatch& source,
+                               const Inspectors& inspectors, const Place& place);
+
 std::shared_ptr<const routing::RouteTable> compile_routes(
     CompileContext& context, const envoy::config::route::v3::RouteConfiguration& config,
     const Place& place);
@@ -83,17 +100,26 @@ bool compile_string_match(const envoy::type::matcher::v3::StringMatcher& matcher
 std::vector<EndpointConfig> compile_endpoints(
     const envoy::config::endpoint::v3::ClusterLoadAssignment& assignment, const Place& place);
 
+// What is spoken inside TLS: decides which application protocols are offered by default.
+struct Spoken {
+  bool http1 = false;
+  bool http2 = false;
+  bool tcp = false;
+};
+Spoken spoken_by(HttpOptions::Codec codec);
+
 struct ServerTls {
   std::shared_ptr<const TlsContext> context;  // null: plaintext, or reported
   bool verifies_clients = false;
 };
 ServerTls compile_server_socket(CompileContext& context,
                                 const envoy::config::core::v3::TransportSocket& socket,
-                                HttpOptions::Codec codec, const Place& place);
+                                const Spoken& spoken, const Place& place);
 
 struct ClientTls {
   std::shared_ptr<const TlsContext> context;  // null: plaintext, or reported
   std::string sni;
+  std::vector<std::string> tcp_alpn;          // what it offers when it carries opaque TCP
 };
 ClientTls compile_client_socket(CompileContext& context,
                                 const envoy::config::core::v3::TransportSocket& socket,

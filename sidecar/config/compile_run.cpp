@@ -100,7 +100,7 @@ void refuse_shared_addresses(CompileContext& context) {
     }
     if (context.on_fault() == OnFault::hold_back) {
       context.held().push_back(
-          Held{xds::ResourceType::listener, listener->name, false, nullptr});
+          Held{xds::ResourceType::listener, listener->name, false, {}});
       listeners.erase(std::string(listener->name));
     }
   }
@@ -109,7 +109,7 @@ void refuse_shared_addresses(CompileContext& context) {
 // A former form goes on with the clusters it knows, even those that have been removed by now.
 void keep_clusters_of_held(CompileContext& context) {
   for (const Held& held : context.held()) {
-    if (held.routes != nullptr) context.keep_clusters_of(*held.routes);
+    for (const auto& table : held.tables) context.keep_clusters_of(*table);
   }
 }
 
@@ -152,9 +152,11 @@ std::string version_of(const Record<Destination>& record, const CompileCache& ca
   }
   // By name: indexes tell in which order clusters have come.
   std::set<std::string> clusters;
-  for (const ClusterIndex index : routing::clusters_of(*record.node->routes)) {
-    clusters.insert(snapshot.cluster(index).name);
-  }
+  visit_tables(*record.node, [&](const auto& table) {
+    for (const ClusterIndex index : routing::clusters_of(*table)) {
+      clusters.insert(snapshot.cluster(index).name);
+    }
+  });
   for (const std::string& name : clusters) {
     hash.add(name);
     add_version(hash, *cache.clusters.find(name)->second);
@@ -177,7 +179,7 @@ std::shared_ptr<const Destinations> destinations_of(
   }
   for (const std::string& name : refused) {
     if (cache.destinations.contains(name)) continue;
-    all.push_back({name, Destination::Kind::refused, nullptr, "", 0});
+    all.push_back({.name = name, .kind = Destination::Kind::refused});
   }
   std::ranges::sort(all, {}, &Destination::name);
   auto fresh = std::make_shared<const Destinations>(std::move(all));

@@ -139,23 +139,15 @@ TEST(Compile, RefusesFaultyListeners) {
       {kOutbound + "/address/socket_address", R"({"address": "0.0.0.0", "port_value": 15006})",
        kInOutbound + "address: 0.0.0.0:15006 is also the address of listener \"inbound\"\n"},
       {kOutbound + "/filter_chains", "[]", kInOutbound + "filter_chains: must not be empty\n"},
-      {kOutbound + "/filter_chains/1", "{}",
-       kInOutbound + "filter_chains: only one filter chain is supported yet\n"},
-      {kOutbound + "/filter_chains/0/filter_chain_match", R"({"destination_port": 80})",
-       kInOutbound + "filter_chains[0].filter_chain_match.destination_port: not supported yet\n"},
       {kOutbound + "/filter_chains/0/filters/1", R"({"name": "x"})",
-       kInOutbound +
-           "filter_chains[0].filters: must hold exactly one filter, the HTTP connection manager\n"},
-      {kOutbound + "/filter_chains/0/filters/0/typed_config",
-       R"({"@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-           "stat_prefix": "x", "cluster": "orders"})",
-       kInOutbound + "filter_chains[0].filters[0]: opaque TCP is not supported yet\n"},
+       kInOutbound + "filter_chains[0].filters: must hold exactly one filter, the HTTP connection "
+                     "manager or the TCP proxy\n"},
       {kOutbound + "/listener_filters", R"([{"name": "envoy.filters.listener.original_dst"}])",
-       kInOutbound + "listener_filters: not supported yet\n"},
+       kInOutbound + "listener_filters[0]: needs a typed_config with \"@type\"\n"},
       {kOutbound + "/bind_to_port", "false",
        kInOutbound + "bind_to_port: only true is supported yet\n"},
-      {kOutbound + "/use_original_dst", "true",
-       kInOutbound + "use_original_dst: only false is supported yet\n"},
+      {kOutbound + "/freebind", "true",
+       kInOutbound + "freebind: only false is supported yet\n"},
   });
 }
 

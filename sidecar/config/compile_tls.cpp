@@ -2,6 +2,7 @@
 // client always verifies.
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <string_view>
 
 #include "envoy/config/core/v3/base.pb.h"
@@ -76,22 +77,37 @@ bool is_mesh_peer(const SanMatcher& san) {
   return san.type == SanMatcher::Type::uri && san.value.starts_with("spiffe://");
 }
 
+constexpr std::string_view kMeshTcp = "tulle-tcp";
+
 // Mesh tokens let a server tell the mesh's TLS from an application's own.
-std::vector<std::string> protocols(bool http1, bool http2, bool mesh, bool plain) {
+std::vector<std::string> protocols(const Spoken& spoken, bool mesh) {
   std::vector<std::string> names;
-  if (mesh && http2) names.push_back("tulle-h2");
-  if (mesh && http1) names.push_back("tulle-http/1.1");
-  if (plain && http2) names.push_back("h2");
-  if (plain && http1) names.push_back("http/1.1");
+  if (mesh && spoken.http2) names.emplace_back("tulle-h2");
+  if (mesh && spoken.http1) names.emplace_back("tulle-http/1.1");
+  if (mesh && spoken.tcp) names.emplace_back(kMeshTcp);
+  if (spoken.http2) names.emplace_back("h2");
+  if (spoken.http1) names.emplace_back("http/1.1");
   return names;
 }
 
-// A side that speaks one version only must not negotiate the other.
-void check_alpn(const TlsOptions& options, bool http1, bool http2, const Place& place) {
+bool is_of_http(const std::string& name) {
+  return name == "h2" || name == "tulle-h2" || name == "http/1.1" || name == "tulle-http/1.1";
+}
+
+// A side must not negotiate what it does not speak. Above opaque TCP anything may be spoken, but not
+// by the mesh.
+bool is_spoken(const std::string& name, const Spoken& spoken) {
+  if (name == "h2") return spoken.http2 || spoken.tcp;
+  if (name == "http/1.1") return spoken.http1 || spoken.tcp;
+  if (name == "tulle-h2") return spoken.http2;
+  if (name == "tulle-http/1.1") return spoken.http1;
+  return name != kMeshTcp || spoken.tcp;
+}
+
+void check_alpn(const TlsOptions& options, const Spoken& spoken, const Place& place) {
   for (size_t i = 0; i < options.alpn.size(); ++i) {
     const std::string& name = options.alpn[i];
-    const bool wrong = (!http2 && (name == "h2" || name == "tulle-h2")) ||
-                       (!http1 && (name == "http/1.1" || name == "tulle-http/1.1"));
+    const bool wrong = !is_spoken(name, spoken);
     if (wrong) {
       place.field("alpn_protocols").at(i).invalid("\"" + name + "\" is not spoken here");
     }
@@ -99,7 +115,7 @@ void check_alpn(const TlsOptions& options, bool http1, bool http2, const Place& 
 }
 
 ServerTls compile_server(CompileContext& context, const tls::DownstreamTlsContext& downstream,
-                         HttpOptions::Codec codec, const Place& place) {
+                         const Spoken& spoken, const Place& place) {
   const Place common_place = place.field("common_tls_context");
   TlsDraft draft = read_common(context, downstream.common_tls_context(), common_place);
   const bool required = downstream.require_client_certificate().value();
@@ -118,12 +134,10 @@ ServerTls compile_server(CompileContext& context, const tls::DownstreamTlsContex
     draft.options.peer_sans.push_back({SanMatcher::Type::uri, SanMatcher::Kind::prefix,
                                        "spiffe://" + draft.trust_domain + "/"});
   }
-  const bool http1 = codec != HttpOptions::Codec::http2;
-  const bool http2 = codec != HttpOptions::Codec::http1;
   if (draft.options.alpn.empty()) {
-    draft.options.alpn = protocols(http1, http2, draft.has_validation, true);
+    draft.options.alpn = protocols(spoken, draft.has_validation);
   }
-  check_alpn(draft.options, http1, http2, common_place);
+  check_alpn(draft.options, spoken, common_place);
   const auto made = context.server_tls(draft.options, required);
   if (!made) {
     common_place.invalid(made.error().detail);
@@ -146,20 +160,27 @@ ClientTls compile_client(CompileContext& context, const tls::UpstreamTlsContext&
         "needs match_typed_subject_alt_names or sni: nothing says which server to expect");
     return {};
   }
-  const bool http1 = protocol != UpstreamProtocol::http2;
-  const bool http2 = protocol != UpstreamProtocol::http1;
+  // One cluster may carry both; which of them a connection offers is known when it is opened.
+  const Spoken spoken{.http1 = protocol != UpstreamProtocol::http2,
+                      .http2 = protocol != UpstreamProtocol::http1};
+  const bool mesh = draft.has_certificate &&
+                    std::ranges::any_of(draft.options.peer_sans, is_mesh_peer);
+  std::vector<std::string> tcp_alpn;
+  if (mesh) tcp_alpn.emplace_back(kMeshTcp);
   if (draft.options.alpn.empty()) {
-    const bool mesh = draft.has_certificate &&
-                      std::ranges::any_of(draft.options.peer_sans, is_mesh_peer);
-    draft.options.alpn = protocols(http1, http2, mesh, true);
+    draft.options.alpn = protocols(spoken, mesh);
+  } else if (!mesh) {
+    std::ranges::remove_copy_if(draft.options.alpn, std::back_inserter(tcp_alpn), is_of_http);
   }
-  check_alpn(draft.options, http1, http2, common_place);
+  const bool only_tcp = std::ranges::none_of(draft.options.alpn, is_of_http);
+  check_alpn(draft.options,
+             {.http1 = spoken.http1, .http2 = spoken.http2, .tcp = only_tcp}, common_place);
   const auto made = context.client_tls(draft.options, upstream.sni());
   if (!made) {
     common_place.invalid(made.error().detail);
     return {};
   }
-  return {*made, upstream.sni()};
+  return {*made, upstream.sni(), std::move(tcp_alpn)};
 }
 
 // The type decides, not the name. A socket without a type is never taken for plaintext.
@@ -174,14 +195,14 @@ std::string socket_type(const core::TransportSocket& socket, const Place& place)
 }  // namespace
 
 ServerTls compile_server_socket(CompileContext& context, const core::TransportSocket& socket,
-                                HttpOptions::Codec codec, const Place& place) {
+                                const Spoken& spoken, const Place& place) {
   const std::string type = socket_type(socket, place);
   const Place at = place.field("typed_config");
   tls::DownstreamTlsContext downstream;
   RawBuffer raw;
   if (type == downstream.GetTypeName()) {
     if (!unpack(socket.typed_config(), downstream, at)) return {};
-    return compile_server(context, downstream, codec, at);
+    return compile_server(context, downstream, spoken, at);
   }
   if (type == raw.GetTypeName()) {
     unpack(socket.typed_config(), raw, at);

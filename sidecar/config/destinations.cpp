@@ -13,13 +13,15 @@ Destinations::Destinations(std::vector<Destination> all) : all_(std::move(all)) 
     all_[i].index = i;
     const bool alone = by_name_.emplace(all_[i].name, i).second;
     ASSERT(alone);
-    ASSERT((all_[i].routes == nullptr) == (all_[i].kind == Destination::Kind::refused));
+    const bool leads_nowhere = all_[i].routes == nullptr && all_[i].tcp == nullptr;
+    ASSERT(leads_nowhere == (all_[i].kind == Destination::Kind::refused));
   }
 }
 
 bool equal(const Destinations& a, const Destinations& b) {
   return std::ranges::equal(a.all(), b.all(), [](const Destination& x, const Destination& y) {
-    return x.name == y.name && x.kind == y.kind && x.routes == y.routes && x.version == y.version;
+    return x.name == y.name && x.kind == y.kind && x.routes == y.routes && x.tcp == y.tcp &&
+           x.version == y.version;
   });
 }
 

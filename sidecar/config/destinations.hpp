@@ -13,6 +13,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "sidecar/config/filter_chains.hpp"
 #include "sidecar/routing/route_table.hpp"
 
 namespace tulle::config {
@@ -28,10 +29,18 @@ struct Destination {
   };
   std::string name;
   Kind kind = Kind::mesh;
-  std::shared_ptr<const routing::RouteTable> routes;  // null exactly when refused
+  std::shared_ptr<const routing::RouteTable> routes;  // of HTTP; null: it takes none
   std::string version;  // hex hash of the listener, its routes and their clusters; no endpoints
   uint32_t index = 0;   // its place in all()
+  std::shared_ptr<const TcpProxy> tcp{};              // of opaque TCP; null: it takes none
 };
+
+// Every route table that belongs to it, as shared_ptr.
+template <class Visit>
+void visit_tables(const Destination& destination, Visit visit) {
+  if (destination.routes != nullptr) visit(destination.routes);
+  if (destination.tcp != nullptr) visit(destination.tcp->routes);
+}
 
 class Destinations {
  public:

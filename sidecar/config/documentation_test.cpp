@@ -52,7 +52,7 @@ TEST(Documentation, ItsExamplesCompile) {
   }
   ASSERT_TRUE(bootstrap.is_object());
   ASSERT_EQ(tables, 3);
-  ASSERT_EQ(resources.size(), 7u);
+  ASSERT_EQ(resources.size(), 8u);
   for (const char* name : {"orders-v2", "payments"}) resources.push_back(plain_cluster(name));
   bootstrap["static_resources"] = resources;
   Materials materials = testing::test_materials();

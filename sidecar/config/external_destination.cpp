@@ -6,6 +6,7 @@
 #include "envoy/config/route/v3/route.pb.h"
 #include "envoy/extensions/filters/http/router/v3/router.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
+#include "envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.pb.h"
 #include "sidecar/config/destinations.hpp"
 
 namespace tulle::config {
@@ -16,6 +17,7 @@ using envoy::config::cluster::v3::Cluster;
 using envoy::config::listener::v3::Listener;
 using envoy::extensions::filters::http::router::v3::Router;
 using envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
+using SourceProxy = envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy;
 
 constexpr const char* kTypePrefix = "type.googleapis.com";
 
@@ -44,6 +46,13 @@ Listener listener_of(const std::string& name) {
   Listener listener;
   listener.set_name(name);
   listener.mutable_api_listener()->mutable_api_listener()->PackFrom(manager, kTypePrefix);
+  // What is not HTTP passes as it is, TLS of the application's own included.
+  SourceProxy proxy;
+  proxy.set_stat_prefix("external");
+  proxy.set_cluster(external_cluster_name(name));
+  auto& opaque = *listener.mutable_default_filter_chain()->add_filters();
+  opaque.set_name("envoy.filters.network.tcp_proxy");
+  opaque.mutable_typed_config()->PackFrom(proxy, kTypePrefix);
   return listener;
 }
 

@@ -117,11 +117,12 @@ void add_former(const Held& held, const Snapshot& snapshot, const CompileCache& 
   add_uses(cache.destinations, held.name, in_use);
   add_uses(cache.tables, held.name, in_use);
   add_uses(cache.clusters, held.name, in_use);
-  if (held.routes == nullptr) return;
-  for (const ClusterIndex index : routing::clusters_of(*held.routes)) {
-    const std::string& name = snapshot.cluster(index).name;
-    in_use.insert({ResourceType::cluster, name});
-    add_uses(cache.clusters, name, in_use);
+  for (const auto& table : held.tables) {
+    for (const ClusterIndex index : routing::clusters_of(*table)) {
+      const std::string& name = snapshot.cluster(index).name;
+      in_use.insert({ResourceType::cluster, name});
+      add_uses(cache.clusters, name, in_use);
+    }
   }
 }
 

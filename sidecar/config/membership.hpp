@@ -32,7 +32,7 @@ struct WorkloadPort {
   friend bool operator==(const WorkloadPort&, const WorkloadPort&) = default;
   std::string name;
   uint16_t port = 0;         // of the application
-  std::string app_protocol;  // "http", "h2c", "grpc"
+  std::string app_protocol;  // "http", "h2c", "grpc", "tcp", ...; empty: found out per connection
   Address inbound;           // where the sidecar takes mutual TLS for it; port 0: any
 };
 

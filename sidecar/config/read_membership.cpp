@@ -66,6 +66,10 @@ IssuedIdentity read_issued(const json& value, const Place& place) {
   return identity;
 }
 
+constexpr std::string_view kAppProtocols[] = {"http",  "h2c",        "grpc",    "auto",
+                                              "tcp",   "tls",        "redis",   "mysql",
+                                              "postgresql", "mongodb", "amqp",  "kafka"};
+
 WorkloadPort read_port(const json& value, const Place& place) {
   JsonObject object(value, place);
   WorkloadPort port;
@@ -74,9 +78,13 @@ WorkloadPort read_port(const json& value, const Place& place) {
   if (object.find("port") == nullptr) object.place("port").invalid("is missing");
   port.port = static_cast<uint16_t>(object.number("port", 1, 1, UINT16_MAX));
   port.app_protocol = object.text("app_protocol", "http");
-  if (port.app_protocol != "http" && port.app_protocol != "h2c" && port.app_protocol != "grpc") {
-    object.place("app_protocol").invalid("must be \"http\", \"h2c\" or \"grpc\"");
+  if (std::ranges::find(kAppProtocols, port.app_protocol) == std::end(kAppProtocols)) {
+    object.place("app_protocol")
+        .invalid("must be one of: http h2c grpc auto tcp tls redis mysql postgresql mongodb amqp "
+                 "kafka");
   }
+  // What nobody declares is found out per connection.
+  if (port.app_protocol == "auto") port.app_protocol.clear();
   port.inbound = read_address(object, "inbound", "127.0.0.1:0");
   object.finish();
   return port;

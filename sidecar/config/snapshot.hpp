@@ -21,6 +21,7 @@
 #include "core/http/limits.hpp"
 #include "core/net/address.hpp"
 #include "sidecar/config/destinations.hpp"
+#include "sidecar/config/filter_chains.hpp"
 #include "sidecar/policies/entry.hpp"
 #include "sidecar/routing/route_table.hpp"
 #include "sidecar/tracing/collector.hpp"
@@ -61,9 +62,24 @@ struct ListenerConfig {
   bool on_demand = false;  // what `routes` does not match is looked up in the destinations
   std::shared_ptr<const tracing::Tracing> tracing;    // null: no spans
   bool make_request_id = true;                        // where a request has none
+  // Null: every connection is HTTP and for `routes`. Else each chain has what it needs, and the
+  // fields above that concern HTTP and TLS mean nothing.
+  std::shared_ptr<const FilterChains> chains;
   std::string stat_name;                              // stat_prefix, else the name
   xds::ContentHash hash{};
 };
+
+// Every route table that belongs to a listener, as shared_ptr.
+template <class Visit>
+void visit_tables(const ListenerConfig& listener, Visit visit) {
+  visit(listener.routes);
+  if (listener.chains == nullptr) return;
+  const auto visit_chain = [&](const FilterChain& chain) {
+    visit(chain.http != nullptr ? chain.http->routes : chain.tcp->routes);
+  };
+  for (const FilterChain& chain : listener.chains->chains) visit_chain(chain);
+  if (listener.chains->fallback) visit_chain(*listener.chains->fallback);
+}
 
 struct Locality {
   std::string region, zone, sub_zone;
@@ -97,6 +113,8 @@ struct ClusterConfig {
   UpstreamProtocol protocol = UpstreamProtocol::http1;
   std::shared_ptr<const TlsContext> tls;  // null: plaintext
   std::string sni;                        // what tls sends and, without SANs, verifies
+  std::vector<std::string> tcp_alpn;      // what tls offers when it carries opaque TCP
+  bool original_destination = false;      // connects to wherever a connection was going
   xds::ContentHash hash{};                // endpoints included
 };
 

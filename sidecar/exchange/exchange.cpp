@@ -178,6 +178,9 @@ bool Exchange::locate() {
     return refuse({Code::denied, Origin::local,
                    destination_->name + " is not in the mesh, and egress is denied"});
   }
+  if (destination_->routes == nullptr) {
+    return refuse({Code::no_route, Origin::local, destination_->name + " does not take HTTP"});
+  }
   wait_.unlink();
   wait_until_ = kNever;
   phase_ = Phase::choosing;

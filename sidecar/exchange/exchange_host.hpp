@@ -9,6 +9,7 @@
 
 #include "core/base/list.hpp"
 #include "core/base/rng.hpp"
+#include "core/net/address.hpp"
 #include "sidecar/config/snapshot.hpp"
 #include "sidecar/exchange/exhausted_requests.hpp"
 #include "sidecar/exchange/summary.hpp"
@@ -64,6 +65,8 @@ class ExchangeHost {
   // Null: the route has no policies. Lives as long as a generation that has the table is pinned.
   virtual const policies::Chain* policies_of(const routing::RouteTable& table,
                                              const routing::Route& route) = 0;
+  // One of this sidecar's listeners is at this address.
+  virtual bool is_own(const Address& address) const = 0;
   virtual ExhaustedRequests* exhausted_requests() = 0;   // of the process; null: not kept
   virtual tracing::SpanBuffer& spans() = 0;
   virtual void ended(const Summary& summary) = 0;

@@ -28,7 +28,9 @@ struct Route;
 namespace tulle::exchange {
 
 struct Summary {
-  const Head* request = nullptr;                // as received
+  const Head* request = nullptr;                // as received; null: there was none
+  bool opaque = false;                          // a connection of opaque TCP
+  std::string_view server_name;                 // the SNI of one, where it was looked at
   const config::ListenerConfig* listener = nullptr;
   uint32_t listener_stat_slot = 0;
   bool external = false;                        // let through to outside of the mesh

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "core/net/network.hpp"
+#include "core/net/tls_offer.hpp"
+
 namespace tulle::routing {
 namespace {
 
@@ -20,15 +23,15 @@ bool same_dialling(const config::ClusterConfig& a, const config::ClusterConfig& 
   return a.protocol == b.protocol && a.connect_timeout == b.connect_timeout &&
          a.tls_handshake_timeout == b.tls_handshake_timeout &&
          (a.tls == nullptr) == (b.tls == nullptr) && a.sni == b.sni &&
+         a.tcp_alpn == b.tcp_alpn &&
          a.http.idle_timeout == b.http.idle_timeout &&
          a.http.max_concurrent_streams == b.http.max_concurrent_streams &&
          a.http.stream_window == b.http.stream_window &&
          a.http.connection_window == b.http.connection_window;
 }
 
-struct AddressHash {
-  size_t operator()(const Address& address) const { return address.hash(); }
-};
+// One listener's traffic goes to so many places at a time; beyond, somebody scans.
+constexpr size_t kMostOriginals = 4096;
 
 }  // namespace
 
@@ -45,6 +48,30 @@ std::unique_ptr<Pool> Cluster::make_pool(const Endpoint& endpoint, bool opaque) 
   options.connect_timeout = config_->connect_timeout;
   options.tls_handshake_timeout = config_->tls_handshake_timeout;
   return std::make_unique<Pool>(loop_, network_, std::move(options), admission_.get());
+}
+
+std::unique_ptr<ByteStream> Cluster::connect(const Endpoint& endpoint) {
+  return network_.connect(endpoint.address());
+}
+
+std::shared_ptr<const TlsContext> Cluster::tcp_tls() {
+  if (config_->tls == nullptr) return nullptr;
+  if (tcp_tls_of_ != config_->tls) {
+    tcp_tls_of_ = config_->tls;
+    tcp_tls_ = offering(*config_->tls, config_->tcp_alpn);
+  }
+  return tcp_tls_;
+}
+
+Endpoint* Cluster::original(const Address& to) {
+  const auto known = originals_.find(to);
+  if (known != originals_.end()) return known->second.get();
+  if (originals_.size() >= kMostOriginals) {
+    std::erase_if(originals_, [](const auto& each) { return each.second->unused(); });
+    if (originals_.size() >= kMostOriginals) return nullptr;
+  }
+  auto made = std::make_unique<Endpoint>(pools(), to, 1, std::string());
+  return originals_.emplace(to, std::move(made)).first->second.get();
 }
 
 void Cluster::adopt(std::shared_ptr<const config::ClusterConfig> config) {
@@ -104,6 +131,7 @@ void Cluster::reap() {
                 [](const std::unique_ptr<Endpoint>& endpoint) { return endpoint->unused(); });
 }
 
+// Endpoints of original destinations are used by exchanges only.
 bool Cluster::unused() const { return gone_ && exchanges_ == 0 && retired_.empty(); }
 
 // ---- ejection --------------------------------------------------------------------------------

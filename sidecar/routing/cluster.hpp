@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "core/base/stats.hpp"
@@ -25,6 +26,10 @@ class Network;
 }  // namespace tulle
 
 namespace tulle::routing {
+
+struct AddressHash {
+  size_t operator()(const Address& address) const { return address.hash(); }
+};
 
 class Cluster final : private PoolSource, private policies::PolicyCluster {
  public:
@@ -45,6 +50,12 @@ class Cluster final : private PoolSource, private policies::PolicyCluster {
     }
     return balancer_->pick(usable_, hint, rng);
   }
+  // Opaque TCP has connections of its own beside the pools: a new one, plaintext as yet.
+  std::unique_ptr<ByteStream> connect(const Endpoint& endpoint);
+  // What is to be spoken on it. Null: plaintext.
+  std::shared_ptr<const TlsContext> tcp_tls();
+  // Of a cluster that connects to wherever a connection was going. Null: too many places at a time.
+  Endpoint* original(const Address& to);
   const config::ClusterConfig& config() const { return *config_; }
   const std::shared_ptr<const config::ClusterConfig>& config_node() const { return config_; }
   const policies::Chain& policies() const { return policies_; }
@@ -85,6 +96,10 @@ class Cluster final : private PoolSource, private policies::PolicyCluster {
   std::unique_ptr<LoadBalancer> balancer_;
   std::vector<std::unique_ptr<Endpoint>> endpoints_;
   std::vector<std::unique_ptr<Endpoint>> retired_;
+  // Of original destinations, made when needed; those that nobody uses go when room is needed.
+  std::unordered_map<Address, std::unique_ptr<Endpoint>, AddressHash> originals_;
+  std::shared_ptr<const TlsContext> tcp_tls_;
+  std::shared_ptr<const TlsContext> tcp_tls_of_;  // the context it was made of
   std::vector<Endpoint*> usable_;    // of endpoints_, in their order
   std::vector<Endpoint*> ejected_;   // the others
   policies::Chain policies_;

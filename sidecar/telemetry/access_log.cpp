@@ -88,6 +88,10 @@ class Line {
 };
 
 void render_request(const Summary& summary, Line& line) {
+  if (summary.opaque) {
+    line.text("protocol", "tcp");
+    line.text("server_name", summary.server_name);
+  }
   const Head* request = summary.request;
   if (request == nullptr) return;
   line.text("method", request->method_text);
@@ -121,7 +125,7 @@ std::string flags_of(const Summary& summary) {
 }
 
 void render_outcome(const Summary& summary, Line& line) {
-  line.number("status", static_cast<uint64_t>(summary.status));
+  if (!summary.opaque) line.number("status", static_cast<uint64_t>(summary.status));
   if (summary.grpc_status >= 0) {
     line.number("grpc_status", static_cast<uint64_t>(summary.grpc_status));
   }

@@ -172,7 +172,7 @@ void Pairing::start_sidecar() {
 
 void Pairing::start_client() {
   Pool::Options options;
-  options.address = worker_->gateways().at(0)->server().local_address();
+  options.address = worker_->gateways().at(0)->local_address();
   options.protocol = pair_.downstream;
   if (pair_.mtls) options.tls = client_tls(kClientId, kSidecarId, pair_.downstream);
   pool_ = std::make_unique<Pool>(world_->loop(), world_->client(), std::move(options), nullptr);
