@@ -6,6 +6,8 @@
 
 #include "control-plane/build/collector.hpp"
 
+#include "control-plane/model/document.hpp"
+
 namespace tulle::cli {
 namespace {
 
@@ -92,8 +94,10 @@ ServiceGroup read_group(const std::string& name, const YamlTree& value, FileProb
   if (fields.find("port") == nullptr) fields.report("port", "is missing: the port callers use");
   group.port = static_cast<uint16_t>(fields.number("port", 1, 1, 65535));
   group.protocol = fields.text("protocol", "http");
-  if (group.protocol != "http" && group.protocol != "h2c" && group.protocol != "grpc") {
-    fields.report("protocol", "must be http, h2c or grpc, is \"" + group.protocol + "\"");
+  if (!model::app_protocol_of(group.protocol)) {
+    fields.report("protocol", "must be http, h2c, grpc, or tcp and the like (tls, redis, mysql, "
+                              "postgresql, mongodb, amqp, kafka), is \"" +
+                                  group.protocol + "\"");
   }
   group.replicas = static_cast<unsigned>(fields.number("replicas", 1, 1, 50));
   read_labels(fields, group);
@@ -101,6 +105,9 @@ ServiceGroup read_group(const std::string& name, const YamlTree& value, FileProb
   group.health = fields.text("health");
   if (!group.health.empty() && !group.health.starts_with('/')) {
     fields.report("health", "must be a path that begins with '/'");
+  } else if (!group.health.empty() && group.is_opaque()) {
+    fields.report("health", "is a path to ask over HTTP; for protocol " + group.protocol +
+                                " leave it out: then the open port counts");
   }
   group.directory = fields.text("directory", ".");
   const std::string restart = fields.text("restart", "always");
@@ -168,6 +175,11 @@ void check_together(const MeshFile& file, FileProblems& problems) {
 }
 
 }  // namespace
+
+bool ServiceGroup::is_opaque() const {
+  const auto known = model::app_protocol_of(protocol);
+  return known && model::is_opaque(*known);
+}
 
 std::vector<std::string> MeshFile::services() const {
   std::vector<std::string> names;

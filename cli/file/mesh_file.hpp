@@ -27,7 +27,7 @@ struct ServiceGroup {
   std::vector<std::string> command;  // program and arguments; text was wrapped in /bin/sh -c
   std::string service;               // the Service, and so the identity, it belongs to
   uint16_t port = 0;                 // what callers of the Service use
-  std::string protocol;              // "http", "h2c", "grpc"
+  std::string protocol;              // "http", "h2c", "grpc", or opaque: "tcp", "redis", ...
   unsigned replicas = 1;
   TextPairs labels;
   TextPairs environment;
@@ -35,6 +35,8 @@ struct ServiceGroup {
   std::string directory;             // to run in, relative to the file
   Restart restart = Restart::always;
   std::optional<std::vector<std::string>> calls;  // Services it gets a URL variable for; all
+
+  bool is_opaque() const;
 };
 
 // Where the sidecars send what they know of requests.

@@ -54,11 +54,39 @@ ControlPlanePlan plan_control_plane(const MeshFile& file, const RunDirectory& ru
   return plan;
 }
 
+// Each opaque Service that the group calls, in the order of the file.
+std::vector<UpstreamPlan> upstreams_of(const MeshFile& file, const ServiceGroup& group) {
+  std::vector<UpstreamPlan> upstreams;
+  for (const std::string& service : group.calls.value_or(file.services())) {
+    const ServiceGroup& first = file.first_group_of(service);
+    if (!first.is_opaque() || service == group.service) continue;
+    upstreams.push_back({service, service + ":" + std::to_string(first.port), 0});
+  }
+  return upstreams;
+}
+
+ordered_json upstream_listener(const UpstreamPlan& upstream) {
+  const std::string type = "type.googleapis.com/envoy.";
+  const ordered_json proxy = {
+      {"name", "envoy.filters.network.tcp_proxy"},
+      {"typed_config",
+       {{"@type", type + "extensions.filters.network.tcp_proxy.v3.TcpProxy"},
+        {"stat_prefix", upstream.destination},
+        {"cluster", upstream.destination},
+        {"on_demand", ordered_json::object()}}}};
+  return {{"@type", type + "config.listener.v3.Listener"},
+          {"name", "upstream|" + upstream.destination},
+          {"traffic_direction", "OUTBOUND"},
+          {"address",
+           {{"socket_address", {{"address", "127.0.0.1"}, {"port_value", upstream.port}}}}},
+          {"filter_chains", ordered_json::array({{{"filters", ordered_json::array({proxy})}}})}};
+}
+
 std::string bootstrap_of(const MeshFile& file, const RunDirectory& run, const ServiceGroup& group,
                          const InstancePlan& instance, uint16_t xds_port) {
   ordered_json labels = ordered_json::object();
   for (const auto& [name, value] : group.labels) labels[name] = value;
-  return ordered_json{
+  ordered_json document{
       {"node", {{"id", instance.name}, {"cluster", instance.service}}},
       {"control_plane", {{"address", loopback(xds_port)}, {"trust_bundle", run.trust_bundle()}}},
       {"identity",
@@ -80,7 +108,11 @@ std::string bootstrap_of(const MeshFile& file, const RunDirectory& run, const Se
       {"workers", 1},
       {"drain", {{"grace_seconds", kDrainSeconds}}},
       {"access_log", {{"filter", file.access_log}}},
-  }.dump(2) + "\n";
+  };
+  for (const UpstreamPlan& upstream : instance.upstreams) {
+    document["static_resources"].push_back(upstream_listener(upstream));
+  }
+  return document.dump(2) + "\n";
 }
 
 TextPairs environment_of(const MeshFile& file, const ServiceGroup& group,
@@ -89,7 +121,11 @@ TextPairs environment_of(const MeshFile& file, const ServiceGroup& group,
   set(environment, "PYTHONUNBUFFERED", "1");  // lines when they are written, not 8 KiB later
   for (const std::string& service : group.calls.value_or(file.services())) {
     const uint16_t port = file.first_group_of(service).port;
+    if (file.first_group_of(service).is_opaque()) continue;
     set(environment, url_variable(service), "http://" + service + ":" + std::to_string(port));
+  }
+  for (const UpstreamPlan& upstream : instance.upstreams) {
+    set(environment, url_variable(upstream.service), "tcp://" + loopback(upstream.port));
   }
   for (const auto& [name, value] : group.environment) set(environment, name, value);
   const std::string proxy = "http://" + loopback(instance.outbound_port);
@@ -112,6 +148,10 @@ InstancePlan plan_instance(const MeshFile& file, const std::string& base, const 
   plan.inbound_port = ports[1];
   plan.outbound_port = ports[2];
   plan.admin_port = ports[3];
+  plan.upstreams = upstreams_of(file, group);
+  for (size_t i = 0; i < plan.upstreams.size(); ++i) {
+    plan.upstreams[i].port = ports[kPortsPerInstance + i];
+  }
   plan.bootstrap_path = plan.directory + "/sidecar.json";
   plan.token_path = plan.directory + "/token";
   plan.bootstrap = bootstrap_of(file, run, group, plan, xds_port);
@@ -141,9 +181,11 @@ std::string service_json(const ServiceGroup& group) {
 }  // namespace
 
 size_t ports_needed(const MeshFile& file) {
-  size_t instances = 0;
-  for (const ServiceGroup& group : file.groups) instances += group.replicas;
-  return kControlPlanePorts + instances * kPortsPerInstance;
+  size_t ports = kControlPlanePorts;
+  for (const ServiceGroup& group : file.groups) {
+    ports += group.replicas * (kPortsPerInstance + upstreams_of(file, group).size());
+  }
+  return ports;
 }
 
 Plan make_plan(const MeshFile& file, const std::string& base, const RunDirectory& run,
@@ -163,7 +205,7 @@ Plan make_plan(const MeshFile& file, const std::string& base, const RunDirectory
     for (unsigned number = 1; number <= group.replicas; ++number) {
       plan.instances.push_back(plan_instance(file, base, run, programs, group, number, inherited,
                                              &ports[next], plan.control_plane.xds_port));
-      next += kPortsPerInstance;
+      next += kPortsPerInstance + plan.instances.back().upstreams.size();
     }
   }
   return plan;

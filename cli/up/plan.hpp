@@ -28,6 +28,14 @@ struct ControlPlanePlan {
   ChildOptions child;
 };
 
+// A Service that does not speak HTTP: a caller's sidecar has a port for it, because no proxy
+// variable could name it.
+struct UpstreamPlan {
+  std::string service;
+  std::string destination;  // "cache:6379"
+  uint16_t port = 0;        // loopback
+};
+
 struct InstancePlan {
   std::string name;     // "kitchen-1"
   std::string group;
@@ -37,6 +45,7 @@ struct InstancePlan {
   uint16_t inbound_port = 0;      // its sidecar: mutual TLS from others
   uint16_t outbound_port = 0;     // its sidecar: what the service calls through
   uint16_t admin_port = 0;        // its sidecar: /ready, /metrics, /config
+  std::vector<UpstreamPlan> upstreams;
   std::string bootstrap_path;
   std::string bootstrap;          // JSON
   std::string token_path;
@@ -62,7 +71,7 @@ struct Plan {
 };
 
 inline constexpr size_t kControlPlanePorts = 3;
-inline constexpr size_t kPortsPerInstance = 4;
+inline constexpr size_t kPortsPerInstance = 4;  // and one per opaque Service that it calls
 size_t ports_needed(const MeshFile& file);
 
 // `base`: the folder of the file. `inherited`: our own environment. `ports`: as many as needed.

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -104,6 +105,46 @@ TEST_F(Planned, TheControlPlaneGetsTheServices) {
   EXPECT_EQ(kitchen["metadata"]["name"], "kitchen");
   EXPECT_EQ(kitchen["spec"]["ports"],
             json::parse(R"([{"name": "http", "port": 8080, "appProtocol": "http"}])"));
+}
+
+// No proxy variable can name a Service that does not speak HTTP.
+TEST(Plan, ACallerHasAPortForEachOpaqueService) {
+  FileProblems problems;
+  const auto read = read_mesh_file(R"(
+name: shop
+services:
+  cache: {command: [redis-server], port: 6379, protocol: redis}
+  web: {command: [web], port: 80, replicas: 2}
+  other: {command: [other], port: 81, calls: [web]}
+)", problems);
+  ASSERT_TRUE(read);
+  const RunDirectory run{"/base/.tulle/shop"};
+  std::vector<uint16_t> ports(ports_needed(*read));
+  ASSERT_EQ(ports.size(), kControlPlanePorts + 4 * kPortsPerInstance + 2);
+  for (size_t i = 0; i < ports.size(); ++i) ports[i] = static_cast<uint16_t>(21000 + i);
+  const Plan plan = make_plan(*read, "/base", run, {"/bin/cp", "/bin/sc"}, {}, ports);
+  EXPECT_TRUE(plan.instances[0].upstreams.empty()) << "not for itself";
+  EXPECT_TRUE(plan.instances[3].upstreams.empty()) << "it does not call it";
+  std::set<uint16_t> seen;
+  for (const InstancePlan& instance : plan.instances) {
+    seen.insert({instance.port, instance.inbound_port, instance.outbound_port, instance.admin_port});
+    for (const UpstreamPlan& upstream : instance.upstreams) seen.insert(upstream.port);
+  }
+  EXPECT_EQ(seen.size(), ports.size() - kControlPlanePorts) << "no port is given twice";
+
+  const InstancePlan& web = plan.instances[2];
+  ASSERT_EQ(web.upstreams.size(), 1u);
+  EXPECT_EQ(web.upstreams[0].destination, "cache:6379");
+  const std::string at = std::to_string(web.upstreams[0].port);
+  const auto url = std::ranges::find(web.child.environment, "CACHE_URL",
+                                     &std::pair<std::string, std::string>::first);
+  ASSERT_NE(url, web.child.environment.end());
+  EXPECT_EQ(url->second, "tcp://127.0.0.1:" + at);
+  const json listener = json::parse(web.bootstrap)["static_resources"][0];
+  EXPECT_EQ(listener["address"]["socket_address"]["port_value"].dump(), at);
+  const json proxy = listener["filter_chains"][0]["filters"][0]["typed_config"];
+  EXPECT_EQ(proxy["cluster"], "cache:6379");
+  EXPECT_TRUE(proxy.contains("on_demand"));
 }
 
 }  // namespace

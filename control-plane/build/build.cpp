@@ -50,6 +50,20 @@ const model::ServicePort* Scene::find_port(const ServicePortName& name,
   return service == nullptr ? nullptr : model::find_port(service->service(), name.port);
 }
 
+const model::WorkloadPort* Scene::find_port(const AddressPortName& name,
+                                            model::DocumentPtr& workload) {
+  inputs.push_back(address_input(name.ip));
+  // On one machine several workloads share an address.
+  for (const model::DocumentPtr& each : index.workloads_at(name.ip)) {
+    for (const model::WorkloadPort& port : each->workload().ports) {
+      if (port.port != name.port) continue;
+      workload = each;
+      return &port;
+    }
+  }
+  return nullptr;
+}
+
 Built build(const Index& index, const Mesh& mesh, const Node& node, ResourceType type,
             std::string_view name) {
   Built built;

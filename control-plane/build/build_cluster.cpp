@@ -80,6 +80,36 @@ std::string inbound_cluster(const NodePort& port, std::string_view name) {
   return to_bytes(cluster);
 }
 
+// What callers of a Service or of an instance share.
+void set_outbound(const std::string& server_spiffe_id, v3::Cluster& cluster) {
+  set_duration(kConnectTimeout, *cluster.mutable_connect_timeout());
+  cluster.set_lb_policy(v3::Cluster::LEAST_REQUEST);
+  set_limits(cluster);
+  set_protocol(true, cluster);
+  build_client_tls(server_spiffe_id, *cluster.mutable_transport_socket());
+}
+
+// One instance and nobody else, so it is never ejected.
+std::optional<std::string> address_cluster(Scene& scene, const AddressPortName& parsed,
+                                           std::string_view name) {
+  model::DocumentPtr workload;
+  const model::WorkloadPort* port = scene.find_port(parsed, workload);
+  if (port == nullptr) return std::nullopt;
+  const Result<Address> inbound = Address::parse(port->inbound);
+  if (!inbound) return std::nullopt;
+  v3::Cluster cluster;
+  cluster.set_name(std::string(name));
+  cluster.set_type(v3::Cluster::STATIC);
+  set_outbound(model::spiffe_id(scene.mesh.trust_domain, workload->metadata.namespace_name,
+                                workload->workload().service),
+               cluster);
+  auto& assignment = *cluster.mutable_load_assignment();
+  assignment.set_cluster_name(std::string(name));
+  set_address(*inbound, *assignment.add_endpoints()->add_lb_endpoints()->mutable_endpoint()
+                             ->mutable_address());
+  return to_bytes(cluster);
+}
+
 }  // namespace
 
 std::optional<std::string> build_cluster(Scene& scene, std::string_view name) {
@@ -87,6 +117,9 @@ std::optional<std::string> build_cluster(Scene& scene, std::string_view name) {
     if (inbound_cluster_name(port.port) == name) return inbound_cluster(port, name);
   }
   if (name == kCollectorCluster) return build_collector_cluster(scene);
+  if (const auto instance = parse_address_cluster_name(name)) {
+    return address_cluster(scene, *instance, name);
+  }
   const auto parsed = parse_cluster_name(name, scene.mesh);
   if (!parsed) return std::nullopt;
   model::DocumentPtr service;
@@ -95,14 +128,10 @@ std::optional<std::string> build_cluster(Scene& scene, std::string_view name) {
   cluster.set_name(std::string(name));
   cluster.set_type(v3::Cluster::EDS);
   use_ads(*cluster.mutable_eds_cluster_config()->mutable_eds_config());
-  set_duration(kConnectTimeout, *cluster.mutable_connect_timeout());
-  cluster.set_lb_policy(v3::Cluster::LEAST_REQUEST);
-  set_limits(cluster);
   set_outlier_detection(cluster);
-  set_protocol(true, cluster);
-  build_client_tls(model::spiffe_id(scene.mesh.trust_domain, parsed->namespace_name,
-                                    model::account_of(*service)),
-                   *cluster.mutable_transport_socket());
+  set_outbound(model::spiffe_id(scene.mesh.trust_domain, parsed->namespace_name,
+                                model::account_of(*service)),
+               cluster);
   return to_bytes(cluster);
 }
 

@@ -42,6 +42,8 @@ struct Scene {
 
   // The port of a Service, or null; looked at either way.
   const model::ServicePort* find_port(const ServicePortName& name, model::DocumentPtr& service);
+  // The same of what is at an address.
+  const model::WorkloadPort* find_port(const AddressPortName& name, model::DocumentPtr& workload);
 };
 
 // The serialized resource of that name, or nothing.
@@ -52,7 +54,8 @@ std::optional<std::string> build_endpoints(Scene& scene, std::string_view name);
 std::optional<std::string> build_secret(Scene& scene, std::string_view name);
 
 // Parts of listeners and clusters.
-void build_server_tls(envoy::config::core::v3::TransportSocket& socket);
+enum class Inside : uint8_t { http, tcp };  // what the TLS carries
+void build_server_tls(Inside inside, envoy::config::core::v3::TransportSocket& socket);
 void build_client_tls(const std::string& server_spiffe_id,
                       envoy::config::core::v3::TransportSocket& socket);
 

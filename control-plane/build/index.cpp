@@ -29,6 +29,7 @@ std::set<Input> groups_of(const Document& document) {
   if (document.kind() == Kind::workload) {
     groups.insert(
         workloads_input(document.metadata.namespace_name, document.workload().service));
+    groups.insert(address_input(document.workload().address));
   } else if (document.kind() == Kind::http_route) {
     for (const model::ParentRef& parent : document.http_route().parent_refs) {
       groups.insert(routes_input(parent.namespace_name, parent.name));
@@ -62,6 +63,8 @@ Input service_input(std::string_view namespace_name, std::string_view service) {
 Input workloads_input(std::string_view namespace_name, std::string_view account) {
   return input("workloads", namespace_name, account);
 }
+
+Input address_input(std::string_view ip) { return input("address", "", ip); }
 
 Input routes_input(std::string_view namespace_name, std::string_view service) {
   return input("routes", namespace_name, service);

@@ -18,6 +18,7 @@ namespace tulle::build {
 using Input = std::string;
 Input service_input(std::string_view namespace_name, std::string_view service);
 Input workloads_input(std::string_view namespace_name, std::string_view account);
+Input address_input(std::string_view ip);
 Input routes_input(std::string_view namespace_name, std::string_view service);
 Input trust_input();
 
@@ -42,6 +43,7 @@ class Index {
   const Documents& workloads_of(std::string_view namespace_name, std::string_view account) const {
     return find(workloads_input(namespace_name, account));
   }
+  const Documents& workloads_at(std::string_view ip) const { return find(address_input(ip)); }
   // Every HTTPRoute, of any namespace, that names the Service as a parent.
   const Documents& routes_of(std::string_view namespace_name, std::string_view service) const {
     return find(routes_input(namespace_name, service));

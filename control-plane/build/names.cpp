@@ -65,6 +65,29 @@ std::optional<ServicePortName> parse_cluster_name(std::string_view text, const M
   return name;
 }
 
+std::string cluster_name(const AddressPortName& name) {
+  return "outbound|" + std::to_string(name.port) + "||" + name.ip;
+}
+
+std::optional<AddressPortName> parse_address_cluster_name(std::string_view text) {
+  constexpr std::string_view kPrefix = "outbound|";
+  if (!text.starts_with(kPrefix)) return std::nullopt;
+  text.remove_prefix(kPrefix.size());
+  const size_t bars = text.find("||");
+  if (bars == std::string_view::npos) return std::nullopt;
+  const std::optional<uint16_t> port = parse_port(text.substr(0, bars));
+  const Result<Address> address = Address::parse(text.substr(bars + 2), 0);
+  // In one spelling only.
+  if (!port || !address || address->ip() != text.substr(bars + 2)) return std::nullopt;
+  return AddressPortName{address->ip(), *port};
+}
+
+std::optional<AddressPortName> parse_address_destination(std::string_view text) {
+  const Result<Address> address = Address::parse(text);
+  if (!address || address->port() == 0 || address->to_string() != text) return std::nullopt;
+  return AddressPortName{address->ip(), address->port()};
+}
+
 std::optional<ServicePortName> parse_destination(std::string_view text,
                                                  std::string_view caller_namespace,
                                                  const Mesh& mesh) {

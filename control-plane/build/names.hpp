@@ -28,6 +28,15 @@ std::optional<ServicePortName> parse_route_name(std::string_view text);
 std::string cluster_name(const ServicePortName& name, const Mesh& mesh);
 std::optional<ServicePortName> parse_cluster_name(std::string_view text, const Mesh& mesh);
 
+// A port of the workloads at an IP address: what is called by address reaches that very instance.
+struct AddressPortName {
+  std::string ip;
+  uint16_t port = 0;
+};
+std::string cluster_name(const AddressPortName& name);  // "outbound|6379||10.0.0.5"
+std::optional<AddressPortName> parse_address_cluster_name(std::string_view text);
+std::optional<AddressPortName> parse_address_destination(std::string_view text);
+
 // As a caller in that namespace spells it. Nothing: no Service could be meant.
 std::optional<ServicePortName> parse_destination(std::string_view text,
                                                  std::string_view caller_namespace,

@@ -44,8 +44,27 @@ std::string_view to_string(AppProtocol protocol) {
     case AppProtocol::http: return "http";
     case AppProtocol::h2c: return "kubernetes.io/h2c";
     case AppProtocol::grpc: return "grpc";
+    case AppProtocol::tcp: return "tcp";
+    case AppProtocol::tls: return "tls";
+    case AppProtocol::redis: return "redis";
+    case AppProtocol::mysql: return "mysql";
+    case AppProtocol::postgresql: return "postgresql";
+    case AppProtocol::mongodb: return "mongodb";
+    case AppProtocol::amqp: return "amqp";
+    case AppProtocol::kafka: return "kafka";
   }
   UNREACHABLE();
+}
+
+std::optional<AppProtocol> app_protocol_of(std::string_view text) {
+  if (text == "h2c") return AppProtocol::h2c;
+  if (text == "postgres") return AppProtocol::postgresql;
+  if (text == "mongo") return AppProtocol::mongodb;
+  if (text == "mariadb") return AppProtocol::mysql;
+  for (const AppProtocol each : kAppProtocols) {
+    if (text == to_string(each)) return each;
+  }
+  return std::nullopt;
 }
 
 std::string to_string(const Key& key) {

@@ -43,9 +43,19 @@ struct Metadata {
   friend bool operator==(const Metadata&, const Metadata&) = default;
 };
 
-// Absent is http. Everything else that the formats know (tcp, https) is refused until it works.
-enum class AppProtocol : uint8_t { unspecified, http, h2c, grpc };
+// Absent: found out per connection. The opaque ones differ in nothing but their names; their bytes
+// are carried as they are, TLS of the application's own included.
+enum class AppProtocol : uint8_t {
+  unspecified, http, h2c, grpc, tcp, tls, redis, mysql, postgresql, mongodb, amqp, kafka,
+};
+inline constexpr std::array kAppProtocols = {
+    AppProtocol::http, AppProtocol::h2c, AppProtocol::grpc, AppProtocol::tcp, AppProtocol::tls,
+    AppProtocol::redis, AppProtocol::mysql, AppProtocol::postgresql, AppProtocol::mongodb,
+    AppProtocol::amqp, AppProtocol::kafka};
 std::string_view to_string(AppProtocol protocol);  // empty: unspecified
+// Other spellings of some are known as well.
+std::optional<AppProtocol> app_protocol_of(std::string_view text);
+inline bool is_opaque(AppProtocol protocol) { return protocol >= AppProtocol::tcp; }
 
 // ---- Service --------------------------------------------------------------------------------
 

@@ -135,7 +135,7 @@ INSTANTIATE_TEST_SUITE_P(
         Fault{kService, "\"port\":80,", "\"port\":1e400,", "line 2, column"},
         Fault{kService, "\"port\":80,", "\"port\":81,", "spec.ports[1].port: 81 is given twice"},
         Fault{kService, "\"rpc\"", "\"http\"", "spec.ports[1].name: \"http\" is given twice"},
-        Fault{kService, "\"grpc\"", "\"tcp\"", "spec.ports[1].appProtocol: \"tcp\" is not supported yet"},
+        Fault{kService, "\"grpc\"", "\"https\"", "spec.ports[1].appProtocol: \"https\" is not supported yet"},
         Fault{kService, "\"grpc\"", "\"smtp\"", "spec.ports[1].appProtocol: unknown protocol \"smtp\""},
         Fault{kService, "\"tulle.dev/service\":\"kitchen\",", "", "spec.selector: must contain \"tulle.dev/service\""},
         Fault{kService, "\"v2\"", "2", "spec.selector[\"version\"]: expected a string, found a number; put it in quotes"},

@@ -199,18 +199,16 @@ AppProtocol read_app_protocol(Object& object) {
   constexpr const char* kName = "appProtocol";
   const std::string value = object.text(kName);
   if (value.empty()) return AppProtocol::unspecified;
-  if (value == "http") return AppProtocol::http;
-  if (value == "kubernetes.io/h2c" || value == "h2c") return AppProtocol::h2c;
-  if (value == "grpc") return AppProtocol::grpc;
-  for (const std::string_view known : {"tcp", "https", "tls", "http2", "kubernetes.io/ws",
-                                       "kubernetes.io/wss"}) {
+  if (const auto known = app_protocol_of(value)) return *known;
+  for (const std::string_view known : {"https", "http2", "kubernetes.io/ws", "kubernetes.io/wss"}) {
     if (value == known) {
       object.place(kName).unsupported("\"" + value + "\" is not supported yet");
       return AppProtocol::unspecified;
     }
   }
   object.place(kName).invalid("unknown protocol \"" + value +
-                              "\"; one of: http kubernetes.io/h2c grpc");
+                              "\"; one of: http kubernetes.io/h2c grpc tcp tls redis mysql "
+                              "postgresql mongodb amqp kafka; absent: found out per connection");
   return AppProtocol::unspecified;
 }
 

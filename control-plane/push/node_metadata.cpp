@@ -132,12 +132,9 @@ class Reader {
       wrong(prefix + "inbound", "is missing");
     }
     const std::string protocol = text(json, "app_protocol", prefix);
-    if (protocol == "http") {
-      port.app_protocol = model::AppProtocol::http;
-    } else if (protocol == "h2c") {
-      port.app_protocol = model::AppProtocol::h2c;
-    } else if (protocol == "grpc") {
-      port.app_protocol = model::AppProtocol::grpc;
+    const auto known = model::app_protocol_of(protocol);
+    if (known) {
+      port.app_protocol = *known;
     } else if (!protocol.empty()) {
       wrong(prefix + "app_protocol", "\"" + protocol + "\" is not supported yet");
     }

@@ -41,7 +41,7 @@ TEST(NodeMetadata, SaysEverythingThatIsWrong) {
       "outbound": "here", "weight": -1, "ports": [
         {"name": "http", "port": 0, "inbound": "127.0.0.1:1"},
         {"name": "x", "port": 1, "inbound": ""},
-        {"name": "Y", "port": 1.5, "app_protocol": "mysql", "inbound": "127.0.0.1:0"}, 7]})");
+        {"name": "Y", "port": 1.5, "app_protocol": "https", "inbound": "127.0.0.1:0"}, 7]})");
   ASSERT_FALSE(node);
   EXPECT_EQ(node.error().detail,
             "node metadata: namespace: must be a string; "
@@ -54,7 +54,7 @@ TEST(NodeMetadata, SaysEverythingThatIsWrong) {
             "ports[2].name: is not a name; "
             "ports[2].port: must be from 1 to 65535; "
             "ports[2].inbound: must be an IP address with a port; "
-            "ports[2].app_protocol: \"mysql\" is not supported yet; "
+            "ports[2].app_protocol: \"https\" is not supported yet; "
             "ports[3]: must be an object");
   EXPECT_FALSE(read("[]"));
   EXPECT_FALSE(read("{}", "no such name"));

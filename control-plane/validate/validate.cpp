@@ -45,6 +45,14 @@ DocumentPtr find_service(const StoreView& view, const std::string& namespace_nam
   return nullptr;
 }
 
+// Rules for requests need a port that has requests.
+void refuse_opaque(const ServicePort* port, const Place& place) {
+  if (port == nullptr || !model::is_opaque(port->app_protocol)) return;
+  place.invalid("port " + std::to_string(port->port) + " is declared \"" +
+                std::string(model::to_string(port->app_protocol)) +
+                "\": its bytes are carried as they are, there are no requests to route");
+}
+
 void check_parent(const StoreView& view, const ParentRef& parent, const Place& place) {
   const DocumentPtr service = find_service(view, parent.namespace_name, parent.name, place);
   if (service == nullptr) return;
@@ -55,6 +63,7 @@ void check_parent(const StoreView& view, const ParentRef& parent, const Place& p
                                  " has no port " + std::to_string(*parent.port) +
                                  "; it has: " + ports_of(spec));
   }
+  refuse_opaque(numbered, place.field("port"));
   if (parent.section_name.empty()) return;
   const auto named = std::ranges::find(spec.ports, parent.section_name, &ServicePort::name);
   if (named == spec.ports.end()) {
@@ -68,7 +77,9 @@ void check_parent(const StoreView& view, const ParentRef& parent, const Place& p
 
 void check_backend(const StoreView& view, const BackendRef& backend, const Place& place) {
   const DocumentPtr service = find_service(view, backend.namespace_name, backend.name, place);
-  if (service == nullptr || model::find_port(service->service(), backend.port) != nullptr) return;
+  if (service == nullptr) return;
+  const ServicePort* port = model::find_port(service->service(), backend.port);
+  if (port != nullptr) return refuse_opaque(port, place.field("port"));
   place.field("port").dangling("Service " + quoted(backend.namespace_name, backend.name) +
                                " has no port " + std::to_string(backend.port) +
                                "; it has: " + ports_of(service->service()));
