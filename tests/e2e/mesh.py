@@ -140,6 +140,46 @@ def cluster(name, *ports, protocol=None, tls=None, **more):
     return document
 
 
+TCP_PROXY = TYPE + "extensions.filters.network.tcp_proxy.v3.TcpProxy"
+INSPECTORS = [{"name": kind, "typed_config": {"@type": TYPE + "extensions.filters.listener.%s_inspector.v3.%sInspector"
+                                              % (kind, kind.capitalize())}} for kind in ("tls", "http")]
+
+
+def tcp_chain(to, match=None, tls=None, **proxy):
+    """A filter chain that carries connections as they are, to a cluster."""
+    document = {"@type": TCP_PROXY, "stat_prefix": to, "cluster": to, **proxy}
+    chain = {"filters": [{"name": "envoy.filters.network.tcp_proxy", "typed_config": document}]}
+    if match is not None:
+        chain["filter_chain_match"] = match
+    if tls is not None:
+        chain["transport_socket"] = tls
+    return chain
+
+
+def tcp_listener(name, *chains, port=0, inbound=False, address="127.0.0.1", **more):
+    document = {
+        "@type": TYPE + "config.listener.v3.Listener",
+        "name": name,
+        "traffic_direction": "INBOUND" if inbound else "OUTBOUND",
+        "address": {"socket_address": {"address": address, "port_value": port}},
+        "filter_chains": list(chains),
+    }
+    document.update(more)
+    return document
+
+
+def sniffing_listener(name, *hosts, to, port=0, **more):
+    """HTTP is routed to the hosts; all else is carried to the cluster `to` as it is."""
+    document = listener(name, *hosts, port=port)
+    document["filter_chains"][0]["filter_chain_match"] = {"application_protocols": ["http/1.0", "http/1.1", "h2c"]}
+    document["default_filter_chain"] = tcp_chain(to)
+    document["listener_filters"] = INSPECTORS
+    document["listener_filters_timeout"] = "0.05s"
+    document["continue_on_listener_filters_timeout"] = True
+    document.update(more)
+    return document
+
+
 def _transport_socket(kind, document):
     return {"name": "envoy.transport_sockets.tls",
             "typed_config": {"@type": TYPE + "extensions.transport_sockets.tls.v3." + kind, **document}}
