@@ -29,7 +29,8 @@ TEST(Index, TellsWhatAChangeConcerns) {
   const StoreView first = testing::view_of(testing::kMesh);
   Index index;
   EXPECT_EQ(text_of(index.advance(first)),
-            "service/default/kitchen\nservice/default/kitchen-v2\nservice/default/orders\n"
+            "address//127.0.0.1\nservice/default/kitchen\nservice/default/kitchen-v2\n"
+            "service/default/orders\n"
             "workloads/default/kitchen\n");
   EXPECT_EQ(index.workloads_of("default", "kitchen").size(), 2u);
   EXPECT_EQ(text_of(index.advance(first)), "");
@@ -37,12 +38,13 @@ TEST(Index, TellsWhatAChangeConcerns) {
   StoreView next = changed(first, Kind::workload, "kitchen-1", [](Document& each) {
     std::get<model::WorkloadSpec>(each.spec).service = "orders";
   });
-  EXPECT_EQ(text_of(index.advance(next)), "workloads/default/kitchen!\nworkloads/default/orders!\n");
+  EXPECT_EQ(text_of(index.advance(next)),
+            "address//127.0.0.1!\nworkloads/default/kitchen!\nworkloads/default/orders!\n");
   EXPECT_EQ(index.workloads_of("default", "kitchen").size(), 1u);
   EXPECT_EQ(index.workloads_of("default", "orders").size(), 1u);
 
   next = next.without({Kind::workload, "default", "kitchen-2"}, next.revision() + 1);
-  EXPECT_EQ(text_of(index.advance(next)), "workloads/default/kitchen!\n");
+  EXPECT_EQ(text_of(index.advance(next)), "address//127.0.0.1!\nworkloads/default/kitchen!\n");
   EXPECT_TRUE(index.workloads_of("default", "kitchen").empty());
 }
 

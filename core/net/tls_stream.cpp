@@ -198,6 +198,7 @@ void TlsStream::on_lost(Error why) {
 }
 
 void TlsStream::on_drain() {
+  inner_above_mark_ = false;
   tell_drain();
 }
 
@@ -350,8 +351,10 @@ void TlsStream::tell_lost() {
   calling_reader_ = false;
 }
 
+// Who is below its mark says nothing when it falls further, so a backlog that the inner stream does
+// not announce is told of as soon as it is at the mark.
 void TlsStream::tell_drain() {
-  if (!above_mark_ || backlog() >= kBacklogMark / 2)
+  if (!above_mark_ || inner_above_mark_ || backlog() > kBacklogMark)
     return;
   above_mark_ = false;
   calling_reader_ = true;
@@ -391,10 +394,9 @@ void TlsStream::flush() {
   hand_on_records();
   // Records are longer than what they carry: a backlog that was just below the mark may be above it
   // now, and whoever sees that waits for on_drain().
-  const size_t left = backlog();
-  if (left > kBacklogMark) {
+  if (backlog() > kBacklogMark) {
     above_mark_ = true;
-  } else if (above_mark_ && left < kBacklogMark / 2) {
+  } else if (above_mark_ && !inner_above_mark_) {
     wake();
   }
 }
@@ -420,8 +422,10 @@ void TlsStream::seal() {
 void TlsStream::hand_on_records() {
   if (inner_ended_ && inner_why_.has_value())
     return wire_.out.clear();
-  if (!wire_.out.empty())
+  if (!wire_.out.empty()) {
     inner_->write(std::move(wire_.out));
+    inner_above_mark_ = inner_above_mark_ || inner_->backlog() > kBacklogMark;
+  }
   if (output_ != Output::over)
     return;
   output_ = Output::handed_on;

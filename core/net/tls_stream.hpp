@@ -97,7 +97,8 @@ class TlsStream final : public ByteStream,
   bool lost_told_ = false;      // to the present reader: an error
   bool heard_ = false;          // the first bytes were looked at
   bool step_deferred_ = false;  // a handshake step waits for the next turn
-  bool above_mark_ = false;
+  bool above_mark_ = false;        // the reader is owed an on_drain()
+  bool inner_above_mark_ = false;  // ... and the inner stream owes us one
   bool calling_reader_ = false;
   uint8_t dataless_records_ = 0;  // in a row
 };

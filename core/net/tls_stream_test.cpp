@@ -139,6 +139,44 @@ TEST(TlsStream, RecordsThatLiftABacklogOverTheMarkAreToldToDrain) {
   EXPECT_EQ(pair.client.drains, 1);
 }
 
+// A wire with a backlog of our choice.
+class FullWire final : public ByteStream {
+ public:
+  explicit FullWire(std::unique_ptr<ByteStream> inner) : inner_(std::move(inner)) {}
+  size_t backlog_shown = 0;
+  void start(Reader& reader) override { inner_->start(reader); }
+  void want_read(bool wanted) override { inner_->want_read(wanted); }
+  void write(Bytes&& bytes) override { inner_->write(std::move(bytes)); }
+  size_t backlog() const override { return backlog_shown; }
+  void shutdown() override { inner_->shutdown(); }
+  const Address& peer_address() const override { return inner_->peer_address(); }
+  const Address& local_address() const override { return inner_->local_address(); }
+
+ private:
+  void finish_detached(Duration) override {}
+  void abort_detached() override {}
+  std::unique_ptr<ByteStream> inner_;
+};
+
+// What lies above the mark while it is written may lie below it when the wire gets it: the wire, which
+// was never above, then owes nobody a word about falling further.
+TEST(TlsStream, ABacklogThatTheWireDoesNotAnnounceIsToldToDrain) {
+  SimulatedClock clock;
+  SimulatedLoop loop(clock);
+  auto [near, far] = MemoryStream::pair(loop);
+  auto wire = std::make_unique<FullWire>(std::move(near));
+  FullWire& shown = *wire;
+  Recorder client(make_tls_stream(loop, std::move(wire), *TlsContext::client(client_options(), "")));
+  Recorder server(make_tls_stream(loop, std::move(far), *TlsContext::server(server_options(), true)));
+  ASSERT_TRUE(clock.run_until_quiet());
+  ASSERT_TRUE(client.opened);
+  shown.backlog_shown = ByteStream::kBacklogMark - 1000;
+  client.send(pattern(8192));
+  ASSERT_GT(client.stream->backlog(), ByteStream::kBacklogMark);
+  ASSERT_TRUE(clock.run_until_quiet());
+  EXPECT_EQ(client.drains, 1);
+}
+
 TEST(TlsStream, PauseAndResumeInTheSameTurn) {
   TlsPair pair;
   pair.open();

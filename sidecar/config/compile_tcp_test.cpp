@@ -1,6 +1,8 @@
 // Opaque TCP in configuration: proxies, the choice of a filter chain, and what is refused.
 #include <gtest/gtest.h>
 
+#include <vector>
+
 #include "sidecar/config/config_fixture_test.hpp"
 
 namespace tulle::config {
@@ -34,7 +36,7 @@ json chain(const json& filter, const json& match = nullptr) {
   return made;
 }
 
-json listener(const json& chains) {
+json listener(const std::vector<json>& chains) {
   return {{"@type", kType + "config.listener.v3.Listener"},
           {"name", "outbound"},
           {"traffic_direction", "OUTBOUND"},

@@ -450,7 +450,7 @@ TEST(Compile, RefusesFaultyClusters) {
       {kOrders + "/connect_timeout", "\"0s\"",
        kInOrders + "connect_timeout: must be more than 0s\n"},
       {kOrders + "/type", "\"STRICT_DNS\"",
-       kInOrders + "type: only STATIC and EDS are supported yet\n"},
+       kInOrders + "type: only STATIC, EDS and ORIGINAL_DST are supported yet\n"},
       {kOrders + "/cluster_type", R"({"name": "x"})",
        "static_resources[1] Cluster \"orders\": type: excludes \"cluster_type\"; only one may be "
        "set\n"},

@@ -509,7 +509,7 @@ TEST(HoldBackAnyOrder, EndsInTheSnapshotOfAllAtOnce) {
 xds::Resource broken(const xds::Resource& good) {
   json value = json::parse(resource_to_json(good));
   switch (good.type) {
-    case ResourceType::listener: value["stat_prefix"] = "x"; value["use_original_dst"] = true; break;
+    case ResourceType::listener: value["stat_prefix"] = "x"; value["freebind"] = true; break;
     case ResourceType::route: value["virtual_hosts"][0]["domains"] = {"a*b"}; break;
     case ResourceType::cluster: value["lb_policy"] = "MAGLEV"; break;
     case ResourceType::endpoints: value["endpoints"][0]["priority"] = 1; break;

@@ -108,10 +108,10 @@ bool Relay::step() {
 
 // Nobody is dialled before the client has shown who it is.
 bool Relay::greet() {
-  if (down_.ended()) {
+  if (!down_.open()) {
+    if (!down_.ended()) return false;
     return refuse({Code::closed, Origin::downstream, "closed before the TLS handshake was over"});
   }
-  if (!down_.open()) return false;
   request_.caller = down_.stream().peer_identity();
   deadline_ = kNever;
   timer_.disarm();
@@ -202,7 +202,10 @@ bool Relay::dial() {
 }
 
 bool Relay::connected() {
-  if (up_.failure() || up_.ended()) return attempt_failed(why_unopened(up_, endpoint_->address()));
+  // One that accepts, says its last word and leaves has been there.
+  if (up_.failure() || (up_.ended() && !up_.open())) {
+    return attempt_failed(why_unopened(up_, endpoint_->address()));
+  }
   if (!up_.open()) return false;
   std::shared_ptr<const TlsContext> tls = cluster_->tcp_tls();
   if (tls == nullptr) return begin_relaying();

@@ -29,6 +29,7 @@ class Application final : public Task {
   Recorder& last() { return *taken.back(); }
 
   std::string greeting;
+  bool leaves = false;  // at once
   std::deque<std::unique_ptr<Recorder>> taken;
   std::deque<Address> destinations;
 
@@ -38,6 +39,7 @@ class Application final : public Task {
       destinations.push_back(stream->peer_address());
       taken.push_back(std::make_unique<Recorder>(std::move(stream)));
       if (!greeting.empty()) taken.back()->send(greeting);
+      if (leaves) taken.back()->stream->shutdown();
     }
   }
   std::unique_ptr<Acceptor> acceptor_;
@@ -171,6 +173,16 @@ TEST_F(RelayTest, AServerThatSpeaksFirstDoesNotWait) {
   Recorder& client = connect();
   ASSERT_TRUE(until([&] { return client.text == "220 ready\r\n"; }));
   EXPECT_LT(clock_.now() - begun, 10ms);
+}
+
+TEST_F(RelayTest, AServerThatLeavesAtOnceIsHeard) {
+  start(listener({{{"filters", {proxy()}}}}));
+  application_.greeting = "the time is 12:00";
+  application_.leaves = true;
+  Recorder& client = connect();
+  ASSERT_TRUE(until([&] { return client.ended; }));
+  EXPECT_EQ(client.text, "the time is 12:00");
+  EXPECT_TRUE(client.ended_orderly());
 }
 
 TEST_F(RelayTest, HalfCloseIsPassedOnEachWay) {

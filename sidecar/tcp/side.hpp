@@ -25,7 +25,7 @@ class Side final : public ByteStream::Reader {
 
   void begin(std::unique_ptr<ByteStream> bytes) {
     bytes_ = std::move(bytes);
-    open_ = false;
+    open_ = ended_ = false;  // both are said again
     reading_ = true;
     bytes_->start(*this);
   }

@@ -79,6 +79,10 @@ class ServersThatSpeakFirst(SharedMeshCase):
     def test_GW_12_openssh(self):
         """a real OpenSSH server -> its banner within detection timeout + 50 ms"""
         sshd = program("sshd")
+        if os.geteuid() == 0:
+            os.makedirs("/run/sshd", mode=0o755, exist_ok=True)  # its privilege separation wants that
+        elif not os.path.isdir("/run/sshd"):
+            self.skipTest("sshd needs /run/sshd, which only root can make")
         folder = self.mesh.path("sshd")
         os.makedirs(folder, exist_ok=True)
         key = os.path.join(folder, "key")
@@ -87,10 +91,7 @@ class ServersThatSpeakFirst(SharedMeshCase):
             port = free.getsockname()[1]
         process = self.mesh.process("sshd", [sshd, "-D", "-e", "-f", "/dev/null", "-h", key, "-p", str(port),
                                              "-o", "ListenAddress=127.0.0.1", "-o", "PidFile=none"])
-        try:
-            process.wait_for(lambda: reachable(port), "sshd accepts connections", PATIENCE)
-        except Exception as problem:
-            raise unittest.SkipTest("sshd does not start here: %s" % problem)
+        process.wait_for(lambda: reachable(port), "sshd accepts connections", PATIENCE)
         self.assert_quick(port, b"SSH-2.0-")
 
 
