@@ -71,7 +71,13 @@ Claims& claims() {
 
 }  // namespace
 
-Result<int> bind_socket(Address& at, bool reuse_port) {
+bool allow_foreign_address(int socket, bool ipv6) {
+  const int on = 1;
+  return ipv6 ? ::setsockopt(socket, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof(on)) == 0
+              : ::setsockopt(socket, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on)) == 0;
+}
+
+Result<int> bind_socket(Address& at, bool reuse_port, bool transparent) {
   const int family = at.is_ipv6() ? AF_INET6 : AF_INET;
   const int fd = ::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return listen_error(at, errno);
@@ -80,6 +86,13 @@ Result<int> bind_socket(Address& at, bool reuse_port) {
   if (reuse_port) set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
   // `::` serves both families, whatever the system's default is.
   if (at.is_ipv6()) set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, at.ip() == "::" ? 0 : 1);
+  if (transparent && !allow_foreign_address(fd, at.is_ipv6())) {
+    const int number = errno;
+    ::close(fd);
+    return Error{Code::io_error, Origin::local,
+                 "listen " + at.to_string() + ": " + std::strerror(number) +
+                     "; transparent needs CAP_NET_ADMIN"};
+  }
   sockaddr_storage raw;
   at.to(raw);
   const socklen_t size = at.is_ipv6() ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
@@ -97,7 +110,7 @@ void keep_alive(int socket) {
 
 // Linux hands these options down to accepted sockets: no system call per connection.
 Result<int> listen_socket(Address& at, const ListenOptions& options) {
-  auto bound = bind_socket(at, options.reuse_port);
+  auto bound = bind_socket(at, options.reuse_port, options.transparent);
   if (!bound) return bound;
   set_option(*bound, IPPROTO_TCP, TCP_NODELAY, 1);
   keep_alive(*bound);

@@ -9,9 +9,12 @@
 namespace tulle {
 
 // A bound socket (non-blocking, closed on exec). `at` gets the real port.
-Result<int> bind_socket(Address& at, bool reuse_port);
+Result<int> bind_socket(Address& at, bool reuse_port, bool transparent = false);
 // A bound and listening one, with the options that accepted sockets inherit.
 Result<int> listen_socket(Address& at, const ListenOptions& options);
+
+// Lets the socket have an address that is not ours: TPROXY. False: errno says why.
+bool allow_foreign_address(int socket, bool ipv6);
 
 // Probes a silent peer, so that a host which has vanished is noticed. Accepted sockets inherit it.
 void keep_alive(int socket);

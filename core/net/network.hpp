@@ -33,6 +33,16 @@ struct ListenOptions {
   // Near the limit of file descriptors ordinary listeners stop accepting; those that an operator
   // needs then (admin, health) may use what was kept back.
   bool privileged = false;
+  // Takes connections that the packet filter hands over by TPROXY: their local address is where the
+  // peer wanted to go. Needs CAP_NET_ADMIN.
+  bool transparent = false;
+};
+
+struct ConnectOptions {
+  // The address to connect from; unset: the system chooses. Port 0: any.
+  Address from;
+  // `from` need not be ours (TPROXY, to show the application its real peer). Needs CAP_NET_ADMIN.
+  bool transparent = false;
 };
 
 class Network {
@@ -42,7 +52,8 @@ class Network {
                                                    Task& owner) = 0;  // owner is woken per arrival
   // Starts to connect; on_open or on_end(Error{connect_failed}) follows. Time limits are the
   // caller's.
-  virtual std::unique_ptr<ByteStream> connect(const Address& to) = 0;
+  virtual std::unique_ptr<ByteStream> connect(const Address& to, const ConnectOptions& options) = 0;
+  std::unique_ptr<ByteStream> connect(const Address& to) { return connect(to, {}); }
 };
 
 std::unique_ptr<Network> make_uv_network(Loop& loop);

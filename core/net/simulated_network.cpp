@@ -95,7 +95,8 @@ class SimulatedHost final : public Network {
 
   Result<std::unique_ptr<Acceptor>> listen(const Address& at, const ListenOptions& options,
                                            Task& owner) override;
-  std::unique_ptr<ByteStream> connect(const Address& to) override;
+  using Network::connect;
+  std::unique_ptr<ByteStream> connect(const Address& to, const ConnectOptions& options) override;
 
  private:
   uint16_t free_port();
@@ -130,7 +131,8 @@ Result<std::unique_ptr<Acceptor>> SimulatedHost::listen(const Address& at,
       std::make_unique<SimulatedAcceptor>(network_, ip_, where, options, owner));
 }
 
-std::unique_ptr<ByteStream> SimulatedHost::connect(const Address& to) {
+std::unique_ptr<ByteStream> SimulatedHost::connect(const Address& to,
+                                                   const ConnectOptions& options) {
   ++network_.counters_.connects;
   const uint64_t id = network_.next_id_++;
   auto& wire = network_.wires_[id] = std::make_unique<SimulatedWire>(network_, id);
@@ -143,7 +145,8 @@ std::unique_ptr<ByteStream> SimulatedHost::connect(const Address& to) {
   if (redirected)
     server.original_destination = to;
   const std::string from = to.is_loopback() ? to.ip() : ip_;
-  client.local = server.peer = *Address::parse(from, free_port());
+  const Address source = options.from.is_set() ? options.from : *Address::parse(from, 0);
+  client.local = server.peer = source.with_port(free_port());
   wire->from_ip = ip_;
   client.start_connecting();
   auto stream = std::make_unique<SimulatedStream>(loop_, client);

@@ -4,6 +4,9 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
 
 #include <cerrno>
 
@@ -86,9 +89,31 @@ TcpCell::~TcpCell() {
 
 // ---- beginning -----------------------------------------------------------------------------
 
-void TcpCell::connect() {
+// A status of libuv.
+int TcpCell::bind_to(const ConnectOptions& options) {
+  sockaddr_storage from;
+  options.from.to(from);
+  if (options.transparent) {
+    // libuv makes the socket when it binds; the option must be there before.
+    const int made = ::socket(from.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (made < 0) return uv_translate_sys_error(errno);
+    if (const int status = uv_tcp_open(&tcp_, made); status != 0) {
+      ::close(made);
+      return status;
+    }
+    if (!allow_foreign_address(made, options.from.is_ipv6())) return uv_translate_sys_error(errno);
+  }
+  return uv_tcp_bind(&tcp_, reinterpret_cast<const sockaddr*>(&from), 0);
+}
+
+void TcpCell::connect(const ConnectOptions& options) {
   sockaddr_storage to;
   peer_.to(to);
+  if (options.from.is_set()) {
+    if (const int status = bind_to(options); status != 0) {
+      return fail(Code::connect_failed, "bind " + options.from.to_string() + " to connect", status);
+    }
+  }
   auto* request = new uv_connect_t;
   uv_tcp_nodelay(&tcp_, 1);
   const int status =

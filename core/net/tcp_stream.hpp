@@ -20,6 +20,7 @@
 
 #include "core/net/byte_stream.hpp"
 #include "core/net/loop.hpp"
+#include "core/net/network.hpp"
 #include "core/net/timer.hpp"
 
 namespace tulle {
@@ -31,7 +32,7 @@ class TcpCell final : private Flusher {
   TcpCell(Loop& loop, Origin peer_is, const Address& peer);
   ~TcpCell() override;
 
-  void connect();
+  void connect(const ConnectOptions& options);
   void adopt(int socket);  // an accepted one; the cell owns it from now on
 
   void start(Reader& reader);
@@ -63,6 +64,7 @@ class TcpCell final : private Flusher {
   void flush() override;
   void write_pending();
   void queue_rest();
+  int bind_to(const ConnectOptions& options);
   void end_output();
   void deliver(ByteView bytes);
   void tell();

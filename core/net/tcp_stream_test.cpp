@@ -316,6 +316,27 @@ TEST_F(TcpTest, WhatWasSaidBeforeAResetIsReadAfterAFailedWrite) {
   EXPECT_TRUE(client_reader.error);
 }
 
+TEST_F(TcpTest, ConnectsFromTheAddressThatWasAskedFor) {
+  listen();
+  client = test.network->connect(acceptor->local_address(),
+                                 {.from = *Address::parse("127.0.0.6", 0)});
+  ASSERT_TRUE(test.run_until([&] { return (server = acceptor->accept()) != nullptr; }));
+  EXPECT_EQ(server->peer_address().ip(), "127.0.0.6");
+}
+
+TEST_F(TcpTest, AnAddressThatIsNotOursCannotBeConnectedFrom) {
+  listen();
+  client = test.network->connect(acceptor->local_address(),
+                                 {.from = *Address::parse("192.0.2.1", 0)});
+  client_reader.stream = client.get();
+  client->start(client_reader);
+  ASSERT_TRUE(run_until([&] { return client_reader.ends == 1; }));
+  ASSERT_TRUE(client_reader.error);
+  EXPECT_EQ(client_reader.error->code, Code::connect_failed);
+  EXPECT_TRUE(client_reader.error->detail.starts_with("bind 192.0.2.1:0 to connect"))
+      << client_reader.error->detail;
+}
+
 TEST_F(TcpTest, HandsOverToAnotherReader) {
   connect();
   start();

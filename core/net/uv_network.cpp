@@ -22,9 +22,10 @@ class UvNetwork final : public Network {
     return made;
   }
 
-  std::unique_ptr<ByteStream> connect(const Address& to) override {
+  using Network::connect;
+  std::unique_ptr<ByteStream> connect(const Address& to, const ConnectOptions& options) override {
     auto* cell = new TcpCell(loop_, Origin::upstream, to);
-    cell->connect();
+    cell->connect(options);
     return std::make_unique<TcpStream>(*cell);
   }
 

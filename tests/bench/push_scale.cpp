@@ -65,7 +65,8 @@ class Wire final : public Network {
   Result<std::unique_ptr<Acceptor>> listen(const Address&, const ListenOptions&, Task&) override {
     return Error{Code::not_implemented, Origin::local, "not here"};
   }
-  std::unique_ptr<ByteStream> connect(const Address&) override {
+  using Network::connect;
+  std::unique_ptr<ByteStream> connect(const Address&, const ConnectOptions&) override {
     auto [near, far] = MemoryStream::pair(loop_);
     server_.adopt(std::move(far));
     return std::move(near);

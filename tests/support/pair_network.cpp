@@ -42,7 +42,7 @@ Result<std::unique_ptr<Acceptor>> PairNetwork::listen(const Address&, const List
   return Error{Code::not_implemented, Origin::local, "servers adopt() what PairNetwork connects"};
 }
 
-std::unique_ptr<ByteStream> PairNetwork::connect(const Address& to) {
+std::unique_ptr<ByteStream> PairNetwork::connect(const Address& to, const ConnectOptions&) {
   ++connects;
   switch (mode == Mode::serve && server == nullptr ? Mode::refuse : mode) {
     case Mode::refuse: {

@@ -22,7 +22,8 @@ class PairNetwork final : public Network {
 
   Result<std::unique_ptr<Acceptor>> listen(const Address& at, const ListenOptions& options,
                                            Task& owner) override;
-  std::unique_ptr<ByteStream> connect(const Address& to) override;
+  using Network::connect;
+  std::unique_ptr<ByteStream> connect(const Address& to, const ConnectOptions& options) override;
 
   Mode mode = Mode::serve;
   Server* server = nullptr;
