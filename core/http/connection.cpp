@@ -20,11 +20,11 @@ bool names_http1(ByteView alpn) { return alpn == "http/1.1" || alpn == "tulle-ht
 
 }  // namespace
 
-Connection::Connection(Loop& loop, std::unique_ptr<ByteStream> bytes, const Options& options)
+Connection::Connection(Loop& loop, std::unique_ptr<ByteStream> bytes, Options options)
     : Task(loop),
       Flusher(loop, Stage::frame),
       bytes_(std::move(bytes)),
-      options_(options),
+      options_(std::move(options)),
       timer_(*this),
       peer_address_(bytes_->peer_address()),
       opened_at_(loop.now()),
@@ -146,6 +146,7 @@ void Connection::install(Protocol protocol) {
     codec_ = make(options_.role, *options_.limits, options_.scheme);
   }
   codec_->dirty().flusher = this;
+  codec_->dirty().original = options_.original.get();
   phase_ = Phase::serving;
   opened_at_ = loop_.now();
   watching_ = codec_->waiting();

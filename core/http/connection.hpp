@@ -66,8 +66,9 @@ class Connection : private Task,
     // that is counted on its own, so that a slow handshake is not called a slow connect.
     std::shared_ptr<const TlsContext> tls;
     Duration tls_handshake_timeout{};
+    std::unique_ptr<const OriginalDestination> original;  // server role; null: not captured
   };
-  Connection(Loop& loop, std::unique_ptr<ByteStream> bytes, const Options& options);
+  Connection(Loop& loop, std::unique_ptr<ByteStream> bytes, Options options);
   ~Connection() override;
 
   // Client role.

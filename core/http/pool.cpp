@@ -154,7 +154,8 @@ bool Pool::open_connection() {
   options.open_timeout = options_.connect_timeout;
   options.tls = options_.tls;
   options.tls_handshake_timeout = options_.tls_handshake_timeout;
-  roster_.add(std::make_unique<Connection>(loop_, network_.connect(options_.address), options));
+  roster_.add(std::make_unique<Connection>(
+      loop_, network_.connect(options_.address, {.from = options_.from}), std::move(options)));
   return true;
 }
 

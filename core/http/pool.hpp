@@ -50,6 +50,7 @@ class Pool : private Task {
  public:
   struct Options {
     Address address;
+    Address from;                                              // to connect from; unset: any
     Protocol protocol = Protocol::negotiated;
     HttpLimits limits;
     std::shared_ptr<const TlsContext> tls;                     // null: plaintext

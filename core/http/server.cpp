@@ -25,12 +25,12 @@ Result<void> Server::listen(Network& network, const Address& at, const ListenOpt
   return {};
 }
 
-void Server::adopt(std::unique_ptr<ByteStream> bytes) {
-  add(std::move(bytes));
+void Server::adopt(std::unique_ptr<ByteStream> bytes, const Address& captured) {
+  add(std::move(bytes), captured);
   if (owner_ != nullptr) owner_->wake();
 }
 
-void Server::add(std::unique_ptr<ByteStream> bytes) {
+void Server::add(std::unique_ptr<ByteStream> bytes, const Address& captured) {
   Connection::Options options;
   options.role = Codec::Role::server;
   options.protocol = options_.protocol;
@@ -38,11 +38,15 @@ void Server::add(std::unique_ptr<ByteStream> bytes) {
   options.scheme = tls_ != nullptr ? "https" : "http";
   options.service = &service_;
   options.owner = this;
+  if (captured.is_set()) {
+    options.original = std::make_unique<OriginalDestination>(
+        OriginalDestination{captured, captured.to_string()});
+  }
   if (tls_ != nullptr) {
     options.open_timeout = options_.tls_handshake_timeout;
     bytes = make_tls_stream(loop_, std::move(bytes), tls_);
   }
-  Connection& added = roster_.add(std::make_unique<Connection>(loop_, std::move(bytes), options));
+  Connection& added = roster_.add(std::make_unique<Connection>(loop_, std::move(bytes), std::move(options)));
   if (draining_) added.retire();
 }
 

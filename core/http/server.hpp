@@ -29,7 +29,8 @@ class Server : private Task {
   ~Server() override;
 
   Result<void> listen(Network& network, const Address& at, const ListenOptions& options);
-  void adopt(std::unique_ptr<ByteStream> bytes);     // a stream accepted by somebody else
+  // A stream accepted by somebody else; `captured`: where it wanted to go, unset: here.
+  void adopt(std::unique_ptr<ByteStream> bytes, const Address& captured = {});
   void set_tls(std::shared_ptr<const TlsContext> tls);  // for handshakes that begin from now on
   // Whatever HttpLimits::upgrades is, for heads that begin from now on; HTTP/2: for new connections.
   void set_upgrades(const std::shared_ptr<const std::vector<std::string>>& upgrades) {
@@ -51,7 +52,7 @@ class Server : private Task {
  private:
   void run() override;
   void take_arrivals();
-  void add(std::unique_ptr<ByteStream> bytes);
+  void add(std::unique_ptr<ByteStream> bytes, const Address& captured = {});
 
   Service& service_;
   Options options_;

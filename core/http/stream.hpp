@@ -23,12 +23,14 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "core/base/bytes.hpp"
 #include "core/base/list.hpp"
 #include "core/base/result.hpp"
 #include "core/http/fields.hpp"
 #include "core/http/head.hpp"
+#include "core/net/address.hpp"
 
 namespace tulle {
 
@@ -41,10 +43,17 @@ struct DirtyTag {};
 struct StreamTag {};
 struct LiveTag {};
 
+// Where a captured connection wanted to go, with its text, which requests look things up by.
+struct OriginalDestination {
+  Address address;
+  std::string name;  // "<ip>:<port>"
+};
+
 // Where streams report that their handler did something. Owned by a codec; the connection attaches
 // its flusher.
 struct DirtyStreams {
   List<Stream, DirtyTag> list;
+  const OriginalDestination* original = nullptr;  // the connection's; null: it came to us
   Flusher* flusher = nullptr;  // null in codec unit tests, which look at the list
   // Streams made for this codec and not yet recycled: ++ in Stream::make(), -- in recycle(). The
   // connection stays, with the peer's identity, until this is 0; reaching 0 calls flush_later().
@@ -110,6 +119,10 @@ class Stream : private ListNode<DirtyTag>, private ListNode<StreamTag>, private 
   bool untouched() const { return untouched_; }  // client role: not a byte of the answer arrived
   bool reused_connection() const { return reused_connection_; }  // client: not its first stream
   const PeerIdentity* peer() const { return peer_; }             // lives as long as the connection
+  // Server: where the packet filter took the connection from. Null: it came to us, or has ended.
+  const OriginalDestination* original_destination() const {
+    return dirty_ == nullptr ? nullptr : dirty_->original;
+  }
   uint64_t bytes_received() const { return bytes_received_; }    // body only
   uint64_t bytes_sent() const { return bytes_sent_; }
 

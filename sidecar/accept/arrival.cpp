@@ -22,10 +22,14 @@ Sniffed of_kind(Kind kind) {
   return sniffed;
 }
 
-// Where the client wanted to go before the packet filter sent it here; unset: here.
-Address captured_destination(const ByteStream& bytes) {
+// Where the client wanted to go before the packet filter sent it here; unset: here. TPROXY leaves
+// that in the local address.
+Address captured_destination(const ByteStream& bytes, const config::ListenerConfig& listener,
+                             const Address& listens_at) {
+  const Address& local = bytes.local_address();
+  if (listener.transparent) return local.port() != listens_at.port() ? local : Address();
   const Address original = bytes.original_destination();
-  return original != bytes.local_address() ? original : Address();
+  return original != local ? original : Address();
 }
 
 // As the inspectors call it in a filter chain's match.
@@ -47,7 +51,7 @@ Arrival::Arrival(ChainGateway& gateway, std::unique_ptr<ByteStream> bytes)
       gateway_(gateway),
       bytes_(std::move(bytes)),
       config_(gateway.config_node()),
-      original_(captured_destination(*bytes_)),
+      original_(captured_destination(*bytes_, *config_, gateway.local_address())),
       search_(gateway.host(), *this),
       timer_(*this),
       accepted_(loop_.now()) {
@@ -133,6 +137,8 @@ bool Arrival::look() {
                                                                          : of_kind(Kind::opaque);
   }
   if (sniffed_.kind == Kind::undecided && !decide()) return false;
+  // To outside of the mesh we speak HTTP/1.1; what is meant for a server of HTTP/2 passes as it is.
+  if (external_ && sniffed_.kind == Kind::http2) sniffed_ = of_kind(Kind::opaque);
   const config::FilterChain* chain = chain_for(sniffed_);
   if (chain == nullptr) {
     refuse({Code::no_route, Origin::downstream,
@@ -214,7 +220,7 @@ const config::FilterChain* Arrival::chain_for(const Sniffed& sniffed) const {
 void Arrival::hand_over(const config::FilterChain& chain) {
   if (chain.tcp != nullptr) return relay(proxy_of(chain), &chain);
   early_.reset();
-  gateway_.serve(chain, take_stream());
+  gateway_.serve(chain, original_, take_stream());
   close();
 }
 

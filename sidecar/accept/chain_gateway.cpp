@@ -43,7 +43,8 @@ ChainGateway::~ChainGateway() {
 }
 
 Result<void> ChainGateway::listen(Network& network, const Address& at, bool reuse_port) {
-  auto acceptor = network.listen(at, {.reuse_port = reuse_port}, *this);
+  const ListenOptions options{.reuse_port = reuse_port, .transparent = config_->transparent};
+  auto acceptor = network.listen(at, options, *this);
   if (!acceptor) return std::move(acceptor.error());
   acceptor_ = std::move(*acceptor);
   local_address_ = acceptor_->local_address();
@@ -175,11 +176,12 @@ std::unique_ptr<tcp::Relay> ChainGateway::make_relay(tcp::Assignment assignment,
   return std::make_unique<tcp::Relay>(host_, tcp_stats_, owner, std::move(assignment));
 }
 
-void ChainGateway::serve(const config::FilterChain& chain, std::unique_ptr<ByteStream> bytes) {
+void ChainGateway::serve(const config::FilterChain& chain, const Address& original_destination,
+                         std::unique_ptr<ByteStream> bytes) {
   const auto found = std::ranges::find(http_chains_, chain.name, &NamedChain::name);
   // The chain has gone while the connection was looked at: that ends as it does for a drained one.
   if (found == http_chains_.end()) return;
-  found->chain->server().adopt(std::move(bytes));
+  found->chain->server().adopt(std::move(bytes), original_destination);
 }
 
 void ChainGateway::keep(std::unique_ptr<tcp::Relay> relay) {

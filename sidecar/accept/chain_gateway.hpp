@@ -40,7 +40,8 @@ class ChainGateway final : public Gateway, private Task {
   // What a relay of this listener begins with.
   tcp::Assignment assignment(const Arrival& arrival) const;
   std::unique_ptr<tcp::Relay> make_relay(tcp::Assignment assignment, Task& owner);
-  void serve(const config::FilterChain& chain, std::unique_ptr<ByteStream> bytes);
+  void serve(const config::FilterChain& chain, const Address& original_destination,
+             std::unique_ptr<ByteStream> bytes);
   void keep(std::unique_ptr<tcp::Relay> relay);
   void over(Arrival& arrival);
   // The connection was closed without having reached anything.

@@ -43,7 +43,7 @@ std::unique_ptr<Gateway> make_gateway(const GatewayPlace& place,
 }
 
 bool needs_new_socket(const config::ListenerConfig& a, const config::ListenerConfig& b) {
-  if (a.address != b.address) return true;
+  if (a.address != b.address || a.transparent != b.transparent) return true;
   if ((a.chains == nullptr) != (b.chains == nullptr)) return true;
   return a.chains == nullptr && speaks_otherwise(a, b);
 }

@@ -192,6 +192,22 @@ TEST(Bootstrap, AMemberMayLeaveMostOut) {
   EXPECT_TRUE(membership.workload->ports.empty());
 }
 
+TEST(Bootstrap, ACapturedMemberIsCalledAtItsOwnPorts) {
+  nlohmann::json json = member();
+  json["workload"] = {{"service", "orders"},
+                      {"address", "10.0.0.7"},
+                      {"ports", {{{"name", "http"}, {"port", 8080}}, {{"name", "x"}, {"port", 9}}}},
+                      {"capture", {{"outbound", 1501}, {"ipv6", false}, {"mtls", "permissive"}}}};
+  const BootstrapRead read = read_bootstrap(json.dump());
+  ASSERT_TRUE(read.bootstrap) << to_text(read.problems);
+  const Workload& workload = *read.bootstrap->membership.workload;
+  EXPECT_EQ(*workload.capture, (Capture{.outbound = 1501, .ipv6 = false, .permissive = true}));
+  EXPECT_EQ(workload.capture->inbound, 15006);
+  EXPECT_EQ(workload.outbound.to_string(), "127.0.0.1:0") << "beside what is captured";
+  EXPECT_EQ(workload.ports[0].inbound.to_string(), "10.0.0.7:8080");
+  EXPECT_EQ(workload.ports[1].inbound.to_string(), "10.0.0.7:9");
+}
+
 TEST(Bootstrap, RefusesEachFaultOfAMember) {
   const BadCase cases[] = {
       {"/control_plane/address", "\"localhost:15012\"",
@@ -231,6 +247,21 @@ TEST(Bootstrap, RefusesEachFaultOfAMember) {
        "workload.ports[1].name: \"http\" is given twice\n"
        "workload.ports[1].port: 8080 is given twice\n"},
       {"/workload/ports/1", R"({"port": 8081})", "workload.ports[1].name: is missing\n"},
+      {"/workload/capture", "{}",
+       "workload.ports[0].inbound: does not go with \"capture\": the port itself is captured\n"},
+      {"/workload",
+       R"({"service": "a", "address": "127.0.0.1", "capture": {"inbound": 0, "outbound": 1.5,
+           "ipv6": 1, "mtls": "off", "uid": 1}})",
+       "workload.capture.outbound: must be a whole number from 1 to 65535\n"
+       "workload.capture.inbound: must be a whole number from 1 to 65535\n"
+       "workload.capture.ipv6: expected true or false, found a number\n"
+       "workload.capture.mtls: must be \"strict\" or \"permissive\"\n"
+       "workload.capture.uid: unknown field\n"
+       "workload.address: loopback is not captured: \"capture\" needs an address that others reach "
+       "the instance at\n"},
+      {"/workload",
+       R"({"service": "a", "address": "10.0.0.1", "capture": {"inbound": 5, "outbound": 5}})",
+       "workload.capture.inbound: is outbound's port\n"},
       {"/egress", "\"maybe\"", "egress: must be \"allow\" or \"deny\"\n"},
   };
   for (const BadCase& each : cases) {

@@ -171,6 +171,31 @@ std::vector<EndpointConfig> find_endpoints(CompileContext& context, const Source
   return {};
 }
 
+// One address for each family at most; the port is the system's to choose.
+void read_source(const envoy::config::core::v3::SocketAddress& source, ClusterConfig& config,
+                 const Place& place) {
+  const auto address = address_of(source, true, place);
+  if (!address) return;
+  Address& into = address->is_ipv6() ? config.source6 : config.source4;
+  if (address->port() != 0) {
+    place.field("port_value").unsupported("must be 0: every connection needs a port of its own");
+  } else if (into.is_set()) {
+    place.field("address").invalid("there is one of this family already");
+  } else {
+    into = *address;
+  }
+}
+
+void read_sources(const Source& source, ClusterConfig& config, const Place& place) {
+  const auto& bind = source.upstream_bind_config();
+  if (!bind.has_source_address()) return place.field("source_address").invalid("is missing");
+  read_source(bind.source_address(), config, place.field("source_address"));
+  for (int i = 0; i < bind.extra_source_addresses_size(); ++i) {
+    read_source(bind.extra_source_addresses(i).address(), config,
+                place.field("extra_source_addresses").at(static_cast<size_t>(i)).field("address"));
+  }
+}
+
 }  // namespace
 
 std::shared_ptr<ClusterConfig> compile_cluster(CompileContext& context,
@@ -188,6 +213,9 @@ std::shared_ptr<ClusterConfig> compile_cluster(CompileContext& context,
   }
   config->original_destination =
       !source->has_cluster_type() && source->type() == Source::ORIGINAL_DST;
+  if (source->has_upstream_bind_config()) {
+    read_sources(*source, *config, place.field("upstream_bind_config"));
+  }
   config->policies = policies::parse_entries(*source, place);
   config->balancing = compile_balancing(*source, place);
   compile_protocol(*source, *config, place);

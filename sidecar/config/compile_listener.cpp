@@ -42,6 +42,7 @@ struct Chain {
 struct Frame {
   Inspectors looks_for;
   bool by_original_destination = false;
+  bool asks_for_original = false;  // chains and clusters may go by it
 };
 
 void compile_filters(CompileContext& context, const listener::FilterChain& source,
@@ -104,7 +105,7 @@ void use_alone(Chain chain, ListenerConfig& config) {
 }
 
 FilterChain one_of_several(Chain chain, ChainMatch match, std::string name,
-                           const ListenerConfig& config) {
+                           bool by_original_destination, const ListenerConfig& config) {
   FilterChain made;
   made.name = std::move(name);
   made.match = std::move(match);
@@ -114,6 +115,7 @@ FilterChain one_of_several(Chain chain, ChainMatch match, std::string name,
   if (made.tcp != nullptr || chain.manager.routes == nullptr) return made;
   auto http = std::make_shared<ListenerConfig>(config);
   http->stat_name = config.name;
+  http->by_original_destination = by_original_destination;
   use_alone(std::move(chain), *http);
   made.http = std::move(http);
   return made;
@@ -133,7 +135,7 @@ Frame compile_listener_filters(const listener::Listener& source, const Place& pl
     } else if (type == http.GetTypeName()) {
       frame.looks_for.http = unpack(any, http, at.field("typed_config"));
     } else if (type == original.GetTypeName()) {
-      unpack(any, original, at.field("typed_config"));  // always known where it matters
+      frame.asks_for_original = unpack(any, original, at.field("typed_config"));
     } else if (!type.empty()) {
       at.unsupported("listener filter " + type + " is not supported yet");
     }
@@ -142,10 +144,11 @@ Frame compile_listener_filters(const listener::Listener& source, const Place& pl
   return frame;
 }
 
-bool is_plain_http(const listener::Listener& source) {
+bool is_plain_http(const listener::Listener& source, const Frame& frame) {
   if (source.filter_chains_size() != 1 || source.has_default_filter_chain()) return false;
   const listener::FilterChain& chain = source.filter_chains(0);
-  if (source.use_original_dst().value() || chain.filters_size() != 1) return false;
+  if (frame.by_original_destination || frame.asks_for_original) return false;
+  if (chain.filters_size() != 1) return false;
   const bool conditions = chain.has_filter_chain_match() &&
                           chain.filter_chain_match().ByteSizeLong() > 0;
   return !conditions && !chain.filters(0).typed_config().Is<TcpProxy>();
@@ -179,7 +182,8 @@ void compile_chains(CompileContext& context, const listener::Listener& source, c
     }
     const std::string name = chain.name().empty() ? std::to_string(i) : chain.name();
     chains->chains.push_back(one_of_several(compile_chain(context, chain, frame, at),
-                                            std::move(match), name, config));
+                                            std::move(match), name,
+                                            frame.by_original_destination, config));
   }
   if (source.has_default_filter_chain()) {
     const Place at = place.field("default_filter_chain");
@@ -188,7 +192,8 @@ void compile_chains(CompileContext& context, const listener::Listener& source, c
       at.field("filter_chain_match").invalid("the default chain has no conditions");
     }
     chains->fallback = one_of_several(compile_chain(context, chain, frame, at), {},
-                                      chain.name().empty() ? "default" : chain.name(), config);
+                                      chain.name().empty() ? "default" : chain.name(),
+                                      frame.by_original_destination, config);
   }
   config.routes = std::make_shared<const routing::RouteTable>(
       config.name, std::vector<routing::VirtualHost>(), false);
@@ -229,6 +234,7 @@ std::shared_ptr<ListenerConfig> compile_listener(CompileContext& context,
   auto config = std::make_shared<ListenerConfig>();
   config->name = source->name();
   config->stat_name = source->stat_prefix();
+  config->transparent = source->transparent().value();
   compile_direction(*source, *config, place);
   const auto address = address_of(source->address(), true, place.field("address"));
   if (address) config->address = *address;
@@ -236,7 +242,7 @@ std::shared_ptr<ListenerConfig> compile_listener(CompileContext& context,
   const Frame frame = compile_listener_filters(*source, place);
   if (source->filter_chains_size() == 0 && !source->has_default_filter_chain()) {
     place.field("filter_chains").invalid("must not be empty");
-  } else if (is_plain_http(*source)) {
+  } else if (is_plain_http(*source, frame)) {
     use_alone(compile_chain(context, source->filter_chains(0), frame,
                             place.field("filter_chains").at(0)),
               *config);

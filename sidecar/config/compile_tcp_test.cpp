@@ -195,6 +195,48 @@ TEST(CompileTcp, OriginalDestinationClusters) {
   EXPECT_TRUE(outcome.snapshot->find_cluster("redis")->original_destination);
 }
 
+TEST(CompileTcp, SourcesToConnectFrom) {
+  const auto with = [](const json& bind) {
+    json whole = bootstrap(listener({chain(proxy())}));
+    whole["static_resources"][1]["upstream_bind_config"] = bind;
+    return compile_json(whole);
+  };
+  const auto source = [](const std::string& ip, int port = 0) {
+    return json{{"address", ip}, {"port_value", port}};
+  };
+  const auto both = with({{"source_address", source("127.0.0.6")},
+                          {"extra_source_addresses", {{{"address", source("::6")}}}}});
+  ASSERT_EQ(both.problems, "");
+  const ClusterConfig& redis = *both.snapshot->find_cluster("redis");
+  EXPECT_EQ(redis.source4.to_string(), "127.0.0.6:0");
+  EXPECT_EQ(redis.source6.to_string(), "[::6]:0");
+  const std::string at = "static_resources[1] Cluster \"redis\": upstream_bind_config.";
+  EXPECT_EQ(with(json::object()).problems, at + "source_address: is missing\n");
+  EXPECT_EQ(with({{"source_address", source("127.0.0.6", 80)}}).problems,
+            at + "source_address.port_value: not supported yet: must be 0: every connection needs a "
+                 "port of its own\n");
+  EXPECT_EQ(with({{"source_address", source("127.0.0.6")},
+                  {"extra_source_addresses", {{{"address", source("127.0.0.7")}}}}}).problems,
+            at + "extra_source_addresses[0].address.address: there is one of this family already\n");
+}
+
+TEST(CompileTcp, WhoeverAsksForTheOriginalDestinationHasChains) {
+  json source = listener({chain(manager())});
+  source["transparent"] = true;
+  source["listener_filters"] = json::array(
+      {{{"name", "x"},
+        {"typed_config", {{"@type", kType + kInspector + "original_dst.v3.OriginalDst"}}}}});
+  const auto snapshot = compiled(source);
+  ASSERT_NE(snapshot, nullptr);
+  EXPECT_TRUE(snapshot->listeners[0]->transparent);
+  ASSERT_NE(snapshot->listeners[0]->chains, nullptr);
+  EXPECT_FALSE(snapshot->listeners[0]->chains->chains[0].http->by_original_destination);
+  source["use_original_dst"] = true;
+  const auto virtual_one = compiled(source);
+  ASSERT_NE(virtual_one, nullptr);
+  EXPECT_TRUE(virtual_one->listeners[0]->chains->chains[0].http->by_original_destination);
+}
+
 TEST(CompileTcp, RefusesFaultyProxies) {
   const std::string at = "filter_chains[0].filters[0].typed_config";
   EXPECT_EQ(refusal(listener({chain(proxy({{"cluster", "nobody"}}))})),

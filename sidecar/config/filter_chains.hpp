@@ -70,7 +70,7 @@ struct FilterChain {
 };
 
 struct FilterChains {
-  static constexpr size_t kMost = 64;
+  static constexpr size_t kMost = 512;  // a captured instance has up to five per port
   std::vector<FilterChain> chains;      // at most kMost
   std::optional<FilterChain> fallback;  // where none of them matches
   bool inspects_tls = false;            // looks for a ClientHello before it chooses

@@ -36,6 +36,16 @@ struct WorkloadPort {
   Address inbound;           // where the sidecar takes mutual TLS for it; port 0: any
 };
 
+// The packet filter sends the instance's traffic here (`tulle intercept`).
+struct Capture {
+  friend bool operator==(const Capture&, const Capture&) = default;
+  uint16_t outbound = 15001;
+  uint16_t inbound = 15006;
+  bool ipv6 = true;          // besides IPv4
+  bool transparent = false;  // inbound by TPROXY
+  bool permissive = false;   // what comes without the mesh's TLS is let through
+};
+
 // The instance this sidecar stands beside: how it registers itself.
 struct Workload {
   friend bool operator==(const Workload&, const Workload&) = default;
@@ -45,6 +55,7 @@ struct Workload {
   std::string address;  // IP, where others reach it
   Address outbound;     // where the application sends what it calls; port 0: any
   std::vector<WorkloadPort> ports;
+  std::optional<Capture> capture;  // then a port's `inbound` is the application's own address
 };
 
 // What becomes of a destination that the control plane has answered to be unknown.

@@ -58,8 +58,11 @@ std::optional<Address> address_of(const core::Address& value, bool allow_port_0,
     place.invalid("needs a socket_address");
     return std::nullopt;
   }
-  const core::SocketAddress& socket = value.socket_address();
-  const Place at = place.field("socket_address");
+  return address_of(value.socket_address(), allow_port_0, place.field("socket_address"));
+}
+
+std::optional<Address> address_of(const core::SocketAddress& socket, bool allow_port_0,
+                                  const Place& at) {
   if (socket.protocol() != core::SocketAddress::TCP) {
     at.field("protocol").unsupported("only TCP is supported yet");
     return std::nullopt;

@@ -20,6 +20,7 @@ class UInt32Value;
 }  // namespace google::protobuf
 namespace envoy::config::core::v3 {
 class Address;
+class SocketAddress;
 class DataSource;
 }  // namespace envoy::config::core::v3
 
@@ -37,6 +38,8 @@ void read_number(const google::protobuf::UInt32Value& value, uint32_t low, uint3
 // A numeric socket address. Port 0 means "any" and is for listeners only.
 std::optional<Address> address_of(const envoy::config::core::v3::Address& value, bool allow_port_0,
                                   const Place& place);
+std::optional<Address> address_of(const envoy::config::core::v3::SocketAddress& socket,
+                                  bool allow_port_0, const Place& at);
 
 // The content of a data source; a file's content comes from the materials.
 std::optional<std::string> content_of(CompileContext& context,

@@ -70,7 +70,16 @@ constexpr std::string_view kAppProtocols[] = {"http",  "h2c",        "grpc",    
                                               "tcp",   "tls",        "redis",   "mysql",
                                               "postgresql", "mongodb", "amqp",  "kafka"};
 
-WorkloadPort read_port(const json& value, const Place& place) {
+// Others call the port itself, and the packet filter sends that to the sidecar.
+void set_captured(const Address& instance, JsonObject& object, WorkloadPort& port) {
+  if (object.find("inbound") != nullptr) {
+    object.place("inbound").invalid("does not go with \"capture\": the port itself is captured");
+  }
+  port.inbound = instance.with_port(port.port);
+}
+
+// `captured`: the address of an instance whose traffic is, else null.
+WorkloadPort read_port(const json& value, const Address* captured, const Place& place) {
   JsonObject object(value, place);
   WorkloadPort port;
   port.name = object.text("name");
@@ -85,12 +94,17 @@ WorkloadPort read_port(const json& value, const Place& place) {
   }
   // What nobody declares is found out per connection.
   if (port.app_protocol == "auto") port.app_protocol.clear();
-  port.inbound = read_address(object, "inbound", "127.0.0.1:0");
+  if (captured != nullptr) {
+    set_captured(*captured, object, port);
+  } else {
+    port.inbound = read_address(object, "inbound", "127.0.0.1:0");
+  }
   object.finish();
   return port;
 }
 
-void read_ports(const json& list, std::vector<WorkloadPort>& ports, const Place& place) {
+void read_ports(const json& list, const Address* captured, std::vector<WorkloadPort>& ports,
+                const Place& place) {
   if (!list.is_array()) {
     return place.invalid(std::string("expected a list, found ") + kind_of(list));
   }
@@ -100,7 +114,7 @@ void read_ports(const json& list, std::vector<WorkloadPort>& ports, const Place&
   for (size_t i = 0; i < list.size(); ++i) {
     const Place at = place.at(i);
     const size_t before = at.problem_count();
-    WorkloadPort port = read_port(list[i], at);
+    WorkloadPort port = read_port(list[i], captured, at);
     if (at.problem_count() > before) continue;
     if (port.name.empty() && list.size() > 1) at.field("name").invalid("is missing");
     if (!port.name.empty() && !names.insert(port.name).second) {
@@ -130,6 +144,33 @@ void read_labels(const json& value, std::map<std::string, std::string>& labels,
   }
 }
 
+void read_flag(JsonObject& object, const char* name, bool& into) {
+  const json* value = object.find(name);
+  if (value == nullptr) return;
+  if (value->is_boolean()) {
+    into = value->get<bool>();
+  } else {
+    object.place(name).invalid(std::string("expected true or false, found ") + kind_of(*value));
+  }
+}
+
+Capture read_capture(const json& value, const Place& place) {
+  JsonObject object(value, place);
+  Capture capture;
+  capture.outbound = static_cast<uint16_t>(object.number("outbound", 15001, 1, UINT16_MAX));
+  capture.inbound = static_cast<uint16_t>(object.number("inbound", 15006, 1, UINT16_MAX));
+  read_flag(object, "ipv6", capture.ipv6);
+  read_flag(object, "transparent", capture.transparent);
+  const std::string mtls = object.text("mtls", "strict");
+  capture.permissive = mtls == "permissive";
+  if (mtls != "strict" && mtls != "permissive") {
+    object.place("mtls").invalid("must be \"strict\" or \"permissive\"");
+  }
+  if (capture.inbound == capture.outbound) object.place("inbound").invalid("is outbound's port");
+  object.finish();
+  return capture;
+}
+
 Workload read_workload(const json& value, const Place& place) {
   JsonObject object(value, place);
   Workload workload;
@@ -142,12 +183,22 @@ Workload read_workload(const json& value, const Place& place) {
     read_labels(*labels, workload.labels, object.place("labels"));
   }
   workload.address = object.text("address", "127.0.0.1");
-  if (!Address::parse(workload.address, 0)) {
+  const Result<Address> address = Address::parse(workload.address, 0);
+  if (!address) {
     object.place("address").invalid("\"" + workload.address + "\" is not an IP address");
   }
-  workload.outbound = read_address(object, "outbound", "127.0.0.1:15001");
+  if (const json* capture = object.find("capture")) {
+    workload.capture = read_capture(*capture, object.place("capture"));
+    if (address && address->is_loopback()) {
+      object.place("address").invalid("loopback is not captured: \"capture\" needs an address that "
+                                      "others reach the instance at");
+    }
+  }
+  const bool captured = workload.capture && address;
+  workload.outbound =
+      read_address(object, "outbound", captured ? "127.0.0.1:0" : "127.0.0.1:15001");
   if (const json* ports = object.find("ports")) {
-    read_ports(*ports, workload.ports, object.place("ports"));
+    read_ports(*ports, captured ? &*address : nullptr, workload.ports, object.place("ports"));
   }
   object.finish();
   return workload;

@@ -60,6 +60,9 @@ struct ListenerConfig {
   HttpOptions http;
   std::shared_ptr<const routing::RouteTable> routes;  // never null
   bool on_demand = false;  // what `routes` does not match is looked up in the destinations
+  // ... by where the connection was going when it was captured, not by what requests name.
+  bool by_original_destination = false;
+  bool transparent = false;  // takes what TPROXY hands over
   std::shared_ptr<const tracing::Tracing> tracing;    // null: no spans
   bool make_request_id = true;                        // where a request has none
   // Null: every connection is HTTP and for `routes`. Else each chain has what it needs, and the
@@ -115,6 +118,7 @@ struct ClusterConfig {
   std::string sni;                        // what tls sends and, without SANs, verifies
   std::vector<std::string> tcp_alpn;      // what tls offers when it carries opaque TCP
   bool original_destination = false;      // connects to wherever a connection was going
+  Address source4, source6;               // to connect from, by family; unset: any
   xds::ContentHash hash{};                // endpoints included
 };
 

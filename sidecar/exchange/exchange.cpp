@@ -33,6 +33,11 @@ const char* canonicalise(Head& request, const PathRules& rules) {
 // `via` on, so only hops that directly follow each other add up.
 constexpr size_t kMostPassages = 9;
 
+Error no_original_destination() {
+  return {Code::denied, Origin::local,
+          "connected to the sidecar itself: there is no original destination"};
+}
+
 }  // namespace
 
 Exchange::Exchange(ExchangeHost& host, const ListenerView& listener, StreamRef down)
@@ -170,9 +175,14 @@ bool Exchange::locate() {
   }
   if (down_->head()->method == Method::connect) return refuse_connect();  // nobody is asked about it
   if (waited) generation_ = &host_.repin(*generation_);
-  const routing::DestinationName name(request.authority, request.scheme);
-  destination_ = generation_->snapshot->find_destination(name.text());
-  if (destination_ == nullptr) return await_destination(name.text());
+  // What was captured goes where it was going, whatever host the request names.
+  const bool captured = listener_.config->by_original_destination;
+  const OriginalDestination* original = captured ? down_->original_destination() : nullptr;
+  if (captured && original == nullptr) return refuse(no_original_destination());
+  const routing::DestinationName named(request.authority, request.scheme);
+  const std::string_view name = captured ? std::string_view(original->name) : named.text();
+  destination_ = generation_->snapshot->find_destination(name);
+  if (destination_ == nullptr) return await_destination(name);
   host_.destination_used(*destination_);
   if (destination_->kind == config::Destination::Kind::refused) {
     return refuse({Code::denied, Origin::local,
@@ -285,8 +295,7 @@ bool Exchange::start() {
       policies::ask_attempt(route_policies_, cluster_policies(), request_, plan, next_policy_);
   if (!heed(std::move(verdict), Phase::opening)) return false;
   if (phase_ != Phase::opening) return true;
-  const routing::PickHint hint{loop_.now(), {tried_.data(), tried_count_}};
-  last_endpoint_ = cluster_->pick(hint, host_.rng());
+  last_endpoint_ = pick();
   if (last_endpoint_ == nullptr) {
     return refuse({Code::no_endpoint, Origin::local,
                    "cluster " + cluster_->config().name + " has no endpoint"});
@@ -298,6 +307,16 @@ bool Exchange::start() {
   trace_.attempt_began(host_.rng());
   if (attempt_deadline_ != kNever) arm_timer();
   return true;
+}
+
+routing::Endpoint* Exchange::pick() {
+  if (cluster_->config().original_destination) [[unlikely]] {
+    const OriginalDestination* original = down_->original_destination();
+    if (original == nullptr || host_.is_own(original->address)) return nullptr;
+    return cluster_->original(original->address);
+  }
+  const routing::PickHint hint{loop_.now(), {tried_.data(), tried_count_}};
+  return cluster_->pick(hint, host_.rng());
 }
 
 bool Exchange::open() {

@@ -57,6 +57,7 @@ class Exchange final : public Task, public Pooled<Exchange> {
   bool choose();
   bool ask();
   bool start();
+  routing::Endpoint* pick();
   bool open();
   bool relay();
   bool rest();

@@ -23,7 +23,7 @@ bool same_dialling(const config::ClusterConfig& a, const config::ClusterConfig& 
   return a.protocol == b.protocol && a.connect_timeout == b.connect_timeout &&
          a.tls_handshake_timeout == b.tls_handshake_timeout &&
          (a.tls == nullptr) == (b.tls == nullptr) && a.sni == b.sni &&
-         a.tcp_alpn == b.tcp_alpn &&
+         a.tcp_alpn == b.tcp_alpn && a.source4 == b.source4 && a.source6 == b.source6 &&
          a.http.idle_timeout == b.http.idle_timeout &&
          a.http.max_concurrent_streams == b.http.max_concurrent_streams &&
          a.http.stream_window == b.http.stream_window &&
@@ -42,6 +42,7 @@ Cluster::Cluster(Loop& loop, Network& network, policies::PolicyHost& host,
 std::unique_ptr<Pool> Cluster::make_pool(const Endpoint& endpoint, bool opaque) {
   Pool::Options options;
   options.address = endpoint.address();
+  options.from = source_for(endpoint.address());
   options.protocol = opaque ? Protocol::opaque : protocol_of(config_->protocol);
   options.limits = config_->http;
   options.tls = config_->tls;
@@ -51,7 +52,11 @@ std::unique_ptr<Pool> Cluster::make_pool(const Endpoint& endpoint, bool opaque) 
 }
 
 std::unique_ptr<ByteStream> Cluster::connect(const Endpoint& endpoint) {
-  return network_.connect(endpoint.address());
+  return network_.connect(endpoint.address(), {.from = source_for(endpoint.address())});
+}
+
+const Address& Cluster::source_for(const Address& to) const {
+  return to.is_ipv6() ? config_->source6 : config_->source4;
 }
 
 std::shared_ptr<const TlsContext> Cluster::tcp_tls() {
@@ -104,6 +109,7 @@ void Cluster::adopt(std::shared_ptr<const config::ClusterConfig> config) {
     }
     endpoints_.push_back(std::move(endpoint));
   }
+  if (!keep_pools) retire_originals();
   for (auto& [address, endpoint] : known) {
     if (endpoint == nullptr) continue;
     forget_ejection(endpoint->health());
@@ -116,6 +122,7 @@ void Cluster::adopt(std::shared_ptr<const config::ClusterConfig> config) {
 
 void Cluster::retire() {
   gone_ = true;
+  retire_originals();
   usable_.clear();
   ejected_.clear();
   for (std::unique_ptr<Endpoint>& endpoint : endpoints_) {
@@ -126,12 +133,19 @@ void Cluster::retire() {
   endpoints_.clear();
 }
 
+void Cluster::retire_originals() {
+  for (auto& [address, endpoint] : originals_) {
+    endpoint->retire();
+    retired_.push_back(std::move(endpoint));
+  }
+  originals_.clear();
+}
+
 void Cluster::reap() {
   std::erase_if(retired_,
                 [](const std::unique_ptr<Endpoint>& endpoint) { return endpoint->unused(); });
 }
 
-// Endpoints of original destinations are used by exchanges only.
 bool Cluster::unused() const { return gone_ && exchanges_ == 0 && retired_.empty(); }
 
 // ---- ejection --------------------------------------------------------------------------------

@@ -84,6 +84,8 @@ class Cluster final : private PoolSource, private policies::PolicyCluster {
   void readmit(policies::EndpointHealth& endpoint) override;
   void readmit_all() override;
 
+  const Address& source_for(const Address& to) const;
+  void retire_originals();
   Endpoint* due_for_probe(const PickHint& hint);
   void sort_endpoints();
   void forget_ejection(policies::EndpointHealth& endpoint);

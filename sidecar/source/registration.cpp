@@ -34,12 +34,21 @@ json workload_json(const config::Workload& workload, const WorkloadAddresses& ad
                      {"app_protocol", port.app_protocol},
                      {"inbound", addresses.at(inbound_name(port)).to_string()}});
   }
-  return {{"namespace", workload.name_space},
-          {"service", workload.service},
-          {"labels", workload.labels},
-          {"address", workload.address},
-          {"outbound", addresses.at("outbound").to_string()},
-          {"ports", ports}};
+  json document = {{"namespace", workload.name_space},
+                   {"service", workload.service},
+                   {"labels", workload.labels},
+                   {"address", workload.address},
+                   {"outbound", addresses.at("outbound").to_string()},
+                   {"ports", ports}};
+  if (workload.capture) {
+    const config::Capture& capture = *workload.capture;
+    document["capture"] = {{"outbound", capture.outbound},
+                           {"inbound", capture.inbound},
+                           {"ipv6", capture.ipv6},
+                           {"transparent", capture.transparent},
+                           {"mtls", capture.permissive ? "permissive" : "strict"}};
+  }
+  return document;
 }
 
 }  // namespace
@@ -60,6 +69,10 @@ Result<WorkloadAddresses> claim_addresses(const config::Workload& workload,
   Result<void> added = add("workload.outbound", "outbound", workload.outbound);
   if (!added) return added.error();
   for (size_t i = 0; i < workload.ports.size(); ++i) {
+    if (workload.capture) {
+      addresses[inbound_name(workload.ports[i])] = workload.ports[i].inbound;
+      continue;
+    }
     added = add("workload.ports[" + std::to_string(i) + "].inbound",
                 inbound_name(workload.ports[i]), workload.ports[i].inbound);
     if (!added) return added.error();

@@ -152,6 +152,10 @@ bool Relay::choose(const config::TcpProxy& proxy) {
   cluster_ = host_.cluster(target.cluster);
   if (cluster_ == nullptr) return refuse({Code::invalid_backend, Origin::local, "unknown cluster"});
   cluster_->exchange_started();
+  if (cluster_->config().original_destination && !assignment_.original_destination.is_set()) {
+    return refuse({Code::denied, Origin::local,
+                   "connected to the sidecar itself: there is no original destination"});
+  }
   if (!cluster_->admission().take_connection()) {
     return refuse({Code::circuit_open, Origin::local,
                    "cluster " + cluster_->config().name + " has reached max_connections"});
@@ -165,7 +169,6 @@ routing::Endpoint* Relay::pick() {
     const size_t tried = std::min<size_t>(attempts_, kAvoided);
     return cluster_->pick({loop_.now(), {tried_.data(), tried}}, host_.rng());
   }
-  if (!assignment_.original_destination.is_set()) return nullptr;
   return cluster_->original(assignment_.original_destination);
 }
 
