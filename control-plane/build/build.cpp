@@ -38,6 +38,13 @@ std::string own_scope(const Node& node) {
     scope.append(" ").append(std::to_string(port.port)).append(" ");
     scope.append(port.inbound.to_string()).append(model::to_string(port.app_protocol));
   }
+  if (node.capture) {
+    const Capture& capture = *node.capture;
+    for (const int each : {int{capture.outbound}, int{capture.inbound}, int{capture.ipv6},
+                           int{capture.transparent}, int{capture.permissive}}) {
+      scope.append(" ").append(std::to_string(each));
+    }
+  }
   return scope;
 }
 
@@ -48,6 +55,13 @@ const model::ServicePort* Scene::find_port(const ServicePortName& name,
   inputs.push_back(service_input(name.namespace_name, name.service));
   service = index.service(name.namespace_name, name.service);
   return service == nullptr ? nullptr : model::find_port(service->service(), name.port);
+}
+
+ServicePortName Scene::at_cluster_ip(const AddressPortName& name) {
+  inputs.push_back(cluster_ip_input(name.ip));
+  const model::DocumentPtr service = index.service_at(name.ip);
+  if (service == nullptr) return {};
+  return {service->metadata.namespace_name, service->metadata.name, name.port};
 }
 
 const model::WorkloadPort* Scene::find_port(const AddressPortName& name,
@@ -93,8 +107,13 @@ std::string scope_of(const Node& node, ResourceType type, std::string_view name)
 
 std::vector<std::string> own_listeners(const Node& node) {
   std::vector<std::string> names;
+  if (node.capture) {
+    names.emplace_back(kCapturedOutbound);
+    if (node.capture->ipv6) names.emplace_back(kCapturedOutbound6);
+    if (!node.ports.empty() || node.capture->permissive) names.emplace_back(kCapturedInbound);
+  }
   for (const NodePort& port : node.ports) {
-    if (port.inbound.is_set()) names.push_back(inbound_listener_name(port.port));
+    if (!node.capture && port.inbound.is_set()) names.push_back(inbound_listener_name(port.port));
   }
   if (node.outbound.is_set()) names.emplace_back(kOutboundListener);
   return names;

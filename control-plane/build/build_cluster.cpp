@@ -4,6 +4,7 @@
 #include "control-plane/build/build_parts.hpp"
 #include "control-plane/model/service_rules.hpp"
 #include "envoy/config/cluster/v3/cluster.pb.h"
+#include "envoy/config/core/v3/address.pb.h"
 #include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb.h"
 
 namespace tulle::build {
@@ -61,16 +62,45 @@ void set_protocol(bool http2, v3::Cluster& cluster) {
   pack(options, (*cluster.mutable_typed_extension_protocol_options())[kHttpOptions]);
 }
 
-std::string inbound_cluster(const NodePort& port, std::string_view name) {
+void set_source(const char* ip, envoy::config::core::v3::SocketAddress& socket) {
+  socket.set_address(ip);
+  socket.set_port_value(0);
+}
+
+// What was captured is delivered where it was going, from an address by which the packet filter
+// knows it: it is not captured again.
+void deliver_to_original(v3::Cluster& cluster) {
+  cluster.set_type(v3::Cluster::ORIGINAL_DST);
+  cluster.set_lb_policy(v3::Cluster::CLUSTER_PROVIDED);
+  auto& bind = *cluster.mutable_upstream_bind_config();
+  set_source("127.0.0.6", *bind.mutable_source_address());
+  set_source("::6", *bind.add_extra_source_addresses()->mutable_address());
+}
+
+// Undeclared ports of an instance whose traffic is captured.
+std::string inbound_passthrough() {
+  v3::Cluster cluster;
+  cluster.set_name(std::string(kInboundPassthrough));
+  set_duration(kConnectTimeout, *cluster.mutable_connect_timeout());
+  set_limits(cluster);
+  deliver_to_original(cluster);
+  return to_bytes(cluster);
+}
+
+std::string inbound_cluster(const Node& node, const NodePort& port, std::string_view name) {
   v3::Cluster cluster;
   cluster.set_name(std::string(name));
-  cluster.set_type(v3::Cluster::STATIC);
   set_duration(kConnectTimeout, *cluster.mutable_connect_timeout());
-  cluster.set_lb_policy(v3::Cluster::LEAST_REQUEST);
   set_limits(cluster);
   set_protocol(port.app_protocol == model::AppProtocol::h2c ||
                    port.app_protocol == model::AppProtocol::grpc,
                cluster);
+  if (node.capture) {
+    deliver_to_original(cluster);
+    return to_bytes(cluster);
+  }
+  cluster.set_type(v3::Cluster::STATIC);
+  cluster.set_lb_policy(v3::Cluster::LEAST_REQUEST);
   auto& assignment = *cluster.mutable_load_assignment();
   assignment.set_cluster_name(std::string(name));
   auto& socket = *assignment.add_endpoints()->add_lb_endpoints()->mutable_endpoint()
@@ -114,9 +144,10 @@ std::optional<std::string> address_cluster(Scene& scene, const AddressPortName& 
 
 std::optional<std::string> build_cluster(Scene& scene, std::string_view name) {
   for (const NodePort& port : scene.node.ports) {
-    if (inbound_cluster_name(port.port) == name) return inbound_cluster(port, name);
+    if (inbound_cluster_name(port.port) == name) return inbound_cluster(scene.node, port, name);
   }
   if (name == kCollectorCluster) return build_collector_cluster(scene);
+  if (name == kInboundPassthrough && scene.node.capture) return inbound_passthrough();
   if (const auto instance = parse_address_cluster_name(name)) {
     return address_cluster(scene, *instance, name);
   }

@@ -42,12 +42,15 @@ struct Scene {
 
   // The port of a Service, or null; looked at either way.
   const model::ServicePort* find_port(const ServicePortName& name, model::DocumentPtr& service);
+  // The Service whose own address that is; the name is without a Service where there is none.
+  ServicePortName at_cluster_ip(const AddressPortName& name);
   // The same of what is at an address.
   const model::WorkloadPort* find_port(const AddressPortName& name, model::DocumentPtr& workload);
 };
 
 // The serialized resource of that name, or nothing.
 std::optional<std::string> build_listener(Scene& scene, std::string_view name);
+std::optional<std::string> build_captured(const Scene& scene, std::string_view name);  // listeners
 std::optional<std::string> build_route(Scene& scene, std::string_view name);
 std::optional<std::string> build_cluster(Scene& scene, std::string_view name);
 std::optional<std::string> build_endpoints(Scene& scene, std::string_view name);

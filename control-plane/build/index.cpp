@@ -23,13 +23,17 @@ auto place_of(const model::Metadata& metadata) {
   return std::tie(metadata.namespace_name, metadata.name);
 }
 
-// The groups a document belongs to. A Service is found by its name and belongs to none.
+// The groups a document belongs to. A Service is found by its name and by its addresses.
 std::set<Input> groups_of(const Document& document) {
   std::set<Input> groups;
   if (document.kind() == Kind::workload) {
     groups.insert(
         workloads_input(document.metadata.namespace_name, document.workload().service));
     groups.insert(address_input(document.workload().address));
+  } else if (document.kind() == Kind::service) {
+    for (const std::string& ip : document.service().cluster_ips) {
+      groups.insert(cluster_ip_input(ip));
+    }
   } else if (document.kind() == Kind::http_route) {
     for (const model::ParentRef& parent : document.http_route().parent_refs) {
       groups.insert(routes_input(parent.namespace_name, parent.name));
@@ -65,6 +69,8 @@ Input workloads_input(std::string_view namespace_name, std::string_view account)
 }
 
 Input address_input(std::string_view ip) { return input("address", "", ip); }
+
+Input cluster_ip_input(std::string_view ip) { return input("cluster-ip", "", ip); }
 
 Input routes_input(std::string_view namespace_name, std::string_view service) {
   return input("routes", namespace_name, service);

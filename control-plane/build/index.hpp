@@ -19,6 +19,7 @@ using Input = std::string;
 Input service_input(std::string_view namespace_name, std::string_view service);
 Input workloads_input(std::string_view namespace_name, std::string_view account);
 Input address_input(std::string_view ip);
+Input cluster_ip_input(std::string_view ip);
 Input routes_input(std::string_view namespace_name, std::string_view service);
 Input trust_input();
 
@@ -44,6 +45,11 @@ class Index {
     return find(workloads_input(namespace_name, account));
   }
   const Documents& workloads_at(std::string_view ip) const { return find(address_input(ip)); }
+  // Null: no Service is there.
+  model::DocumentPtr service_at(std::string_view ip) const {
+    const Documents& there = find(cluster_ip_input(ip));
+    return there.empty() ? nullptr : there.front();
+  }
   // Every HTTPRoute, of any namespace, that names the Service as a parent.
   const Documents& routes_of(std::string_view namespace_name, std::string_view service) const {
     return find(routes_input(namespace_name, service));

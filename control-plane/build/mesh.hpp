@@ -31,12 +31,23 @@ struct NodePort {
   friend bool operator==(const NodePort&, const NodePort&) = default;
 };
 
+// The packet filter sends the instance's traffic to its sidecar.
+struct Capture {
+  uint16_t outbound = 0;     // ports of the sidecar
+  uint16_t inbound = 0;
+  bool ipv6 = true;          // besides IPv4
+  bool transparent = false;  // inbound by TPROXY
+  bool permissive = false;   // what comes without the mesh's TLS is let through
+  friend bool operator==(const Capture&, const Capture&) = default;
+};
+
 struct Node {
   std::string id;
   std::string namespace_name;
   std::string service;  // the account it runs as
   Address outbound;     // unset: it has no listener for its application's calls
   std::vector<NodePort> ports;
+  std::optional<Capture> capture;  // then `ports` have no listeners of their own
   friend bool operator==(const Node&, const Node&) = default;
 };
 

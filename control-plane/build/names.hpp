@@ -44,6 +44,11 @@ std::optional<ServicePortName> parse_destination(std::string_view text,
 
 // The node's own.
 inline constexpr std::string_view kOutboundListener = "outbound";
+// Where its traffic is captured.
+inline constexpr std::string_view kCapturedOutbound = "captured-outbound";    // over IPv4
+inline constexpr std::string_view kCapturedOutbound6 = "captured-outbound6";  // over IPv6
+inline constexpr std::string_view kCapturedInbound = "captured-inbound";
+inline constexpr std::string_view kInboundPassthrough = "inbound|*||";  // what has no port of its own
 std::string inbound_listener_name(uint16_t port);  // "inbound|8080"
 std::string inbound_cluster_name(uint16_t port);   // "inbound|8080||"
 

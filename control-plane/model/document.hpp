@@ -69,6 +69,10 @@ struct ServicePort {
 struct ServiceSpec {
   std::vector<ServicePort> ports;     // at least one; names and numbers are unique
   std::optional<StringMap> selector;  // see selector_of() in model/service_rules.hpp
+  // Where callers reach it whose connections are captured: at most one address of each family, no
+  // two Services have the same.
+  std::vector<std::string> cluster_ips;
+  bool headless = false;  // clusterIP "None": its instances are called by their own addresses
   friend bool operator==(const ServiceSpec&, const ServiceSpec&) = default;
 };
 

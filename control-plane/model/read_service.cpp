@@ -1,4 +1,5 @@
 // Service and Workload from JSON.
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -69,6 +70,45 @@ void check_address(const Result<Address>& address, const Place& place, const cha
   }
 }
 
+// Loopback never leaves the caller's machine, so nothing captures it.
+void add_cluster_ip(const json& value, ServiceSpec& spec, const Place& place) {
+  const Result<Address> address =
+      value.is_string() ? Address::parse(value.get_ref<const std::string&>(), 0)
+                        : Result<Address>(Error{});
+  if (!address) return place.invalid("must be an IP address");
+  if (!may_be_an_instance(*address) || address->is_loopback()) {
+    return place.invalid("a Service cannot be at " + address->ip());
+  }
+  const bool doubled = std::ranges::any_of(spec.cluster_ips, [&](const std::string& other) {
+    return Address::parse(other, 0)->is_ipv6() == address->is_ipv6();
+  });
+  if (doubled) return place.invalid("at most one address of each family");
+  spec.cluster_ips.push_back(address->ip());
+}
+
+// Both names are Kubernetes'; the first of clusterIPs is clusterIP, where both are given.
+void read_cluster_ips(Object& object, ServiceSpec& spec) {
+  const json* one = object.find("clusterIP");
+  const json* all = object.list("clusterIPs", 2);
+  spec.headless = (one != nullptr && *one == "None") ||
+                  (one == nullptr && all != nullptr && *all == json::array({"None"}));
+  if (all != nullptr && !all->empty()) {
+    if (one != nullptr && *one != all->front()) {
+      object.place("clusterIPs").at(0).invalid("must be the same as clusterIP");
+    }
+    for (size_t i = 0; i < all->size(); ++i) {
+      const Place at = object.place("clusterIPs").at(i);
+      if (!spec.headless) {
+        add_cluster_ip((*all)[i], spec, at);
+      } else if ((*all)[i] != "None") {
+        at.invalid("a headless Service has no address");
+      }
+    }
+  } else if (one != nullptr && !spec.headless && *one != "") {
+    add_cluster_ip(*one, spec, object.place("clusterIP"));
+  }
+}
+
 WorkloadPort read_workload_port(const json& value, const Place& place) {
   Object object(value, place);
   WorkloadPort port;
@@ -133,8 +173,9 @@ ServiceSpec read_service(const json& value, const Place& place) {
           "\": the service account whose instances it selects, which callers verify");
     }
   }
-  for (const char* name : {"type", "clusterIP", "clusterIPs", "externalName", "sessionAffinity",
-                           "publishNotReadyAddresses", "externalIPs"}) {
+  read_cluster_ips(object, spec);
+  for (const char* name : {"type", "externalName", "sessionAffinity", "publishNotReadyAddresses",
+                           "externalIPs"}) {
     object.unsupported(name);
   }
   object.finish();

@@ -84,6 +84,46 @@ TEST(Read, WhatTheStoreKeepsMayBeWrittenBack) {
   EXPECT_EQ(again.document->metadata.resource_version, 7u);
 }
 
+DocumentRead service_at(const std::string& addresses) {
+  return read_document(R"({"apiVersion":"v1","kind":"Service","metadata":{"name":"k"},
+      "spec":{"ports":[{"port":80}],)" + addresses + "}}", Format::json);
+}
+
+TEST(Read, AddressesOfAService) {
+  const auto ips = [](const std::string& addresses) {
+    const DocumentRead read = service_at(addresses);
+    EXPECT_TRUE(read.document.has_value()) << addresses << texts(read.problems);
+    if (!read.document) return std::vector<std::string>{"?"};
+    const DocumentRead again = read_document(to_json(*read.document), Format::json);
+    EXPECT_EQ(again.document, read.document) << texts(again.problems);
+    if (read.document->service().headless) return std::vector<std::string>{"headless"};
+    return read.document->service().cluster_ips;
+  };
+  using Ips = std::vector<std::string>;
+  EXPECT_EQ(ips(R"("clusterIP":"10.96.0.1")"), (Ips{"10.96.0.1"}));
+  EXPECT_EQ(ips(R"("clusterIPs":["FD00:0::1"])"), (Ips{"fd00::1"}));
+  EXPECT_EQ(ips(R"("clusterIP":"10.96.0.1","clusterIPs":["10.96.0.1","fd00::1"])"),
+            (Ips{"10.96.0.1", "fd00::1"}));
+  EXPECT_EQ(ips(R"("clusterIP":"None")"), (Ips{"headless"}));
+  EXPECT_EQ(ips(R"("clusterIP":"None","clusterIPs":["None"])"), (Ips{"headless"}));
+  EXPECT_EQ(ips(R"("clusterIP":"")"), Ips{});
+
+  const auto problem = [](const std::string& addresses) {
+    return texts(service_at(addresses).problems);
+  };
+  EXPECT_EQ(problem(R"("clusterIP":"kitchen")"), "spec.clusterIP: must be an IP address\n");
+  EXPECT_EQ(problem(R"("clusterIP":7)"), "spec.clusterIP: must be an IP address\n");
+  EXPECT_EQ(problem(R"("clusterIP":"127.0.0.1")"), "spec.clusterIP: a Service cannot be at 127.0.0.1\n");
+  EXPECT_EQ(problem(R"("clusterIP":"169.254.169.254")"),
+            "spec.clusterIP: a Service cannot be at 169.254.169.254\n");
+  EXPECT_EQ(problem(R"("clusterIPs":["10.0.0.1","10.0.0.2"])"),
+            "spec.clusterIPs[1]: at most one address of each family\n");
+  EXPECT_EQ(problem(R"("clusterIP":"10.0.0.2","clusterIPs":["10.0.0.1"])"),
+            "spec.clusterIPs[0]: must be the same as clusterIP\n");
+  EXPECT_EQ(problem(R"("clusterIP":"None","clusterIPs":["None","10.0.0.1"])"),
+            "spec.clusterIPs[1]: a headless Service has no address\n");
+}
+
 TEST(Read, OnlyTheStoreSaysWhoRegistered) {
   Document workload = good(kWorkload);
   std::get<WorkloadSpec>(workload.spec).source = WorkloadSpec::Source::registration;

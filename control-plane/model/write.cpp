@@ -37,6 +37,11 @@ Json spec_json(const ServiceSpec& spec) {
   }
   Json json = {{"ports", ports}};
   if (spec.selector) json["selector"] = *spec.selector;
+  if (spec.headless) json["clusterIP"] = "None";
+  if (!spec.cluster_ips.empty()) {
+    json["clusterIP"] = spec.cluster_ips.front();
+    json["clusterIPs"] = spec.cluster_ips;
+  }
   return json;
 }
 

@@ -43,6 +43,7 @@ class Reader {
     }
     read_labels(json);
     read_ports(json);
+    read_capture(json);
     if (!into_.workload.ports.empty() && into_.workload.address.empty()) {
       wrong("address", "is missing");
     }
@@ -121,12 +122,7 @@ class Reader {
     if (!port.name.empty() && !model::is_dns_label(port.name)) {
       wrong(prefix + "name", "is not a name");
     }
-    const auto number = json.find("port");
-    const double value = number != json.end() && number->is_number() ? number->get<double>() : 0;
-    port.port = value >= 1 && value <= 65535 ? static_cast<uint16_t>(value) : uint16_t{0};
-    if (port.port == 0 || port.port != value) {
-      wrong(prefix + "port", "must be from 1 to 65535");
-    }
+    port.port = port_number(json, "port", prefix);
     port.inbound = address(text(json, "inbound", prefix), prefix + "inbound");
     if (!port.inbound.is_set() && problems_.size() == before) {
       wrong(prefix + "inbound", "is missing");
@@ -140,6 +136,38 @@ class Reader {
     }
     if (problems_.size() != before) return std::nullopt;
     return port;
+  }
+
+  uint16_t port_number(const Json& json, const char* key, const std::string& prefix) {
+    const auto number = json.find(key);
+    const double value = number != json.end() && number->is_number() ? number->get<double>() : 0;
+    const uint16_t port = value >= 1 && value <= 65535 ? static_cast<uint16_t>(value) : uint16_t{0};
+    if (port == 0 || port != value) wrong(prefix + key, "must be from 1 to 65535");
+    return port;
+  }
+
+  bool flag(const Json& json, const char* key, bool otherwise, const std::string& prefix) {
+    const auto found = json.find(key);
+    if (found == json.end()) return otherwise;
+    if (found->is_boolean()) return found->get<bool>();
+    wrong(prefix + key, "must be true or false");
+    return otherwise;
+  }
+
+  void read_capture(const Json& json) {
+    const auto found = json.find("capture");
+    if (found == json.end()) return;
+    if (!found->is_object()) return wrong("capture", "must be an object");
+    build::Capture& capture = into_.node.capture.emplace();
+    capture.outbound = port_number(*found, "outbound", "capture.");
+    capture.inbound = port_number(*found, "inbound", "capture.");
+    capture.ipv6 = flag(*found, "ipv6", true, "capture.");
+    capture.transparent = flag(*found, "transparent", false, "capture.");
+    const std::string mtls = text(*found, "mtls", "capture.");
+    capture.permissive = mtls == "permissive";
+    if (!mtls.empty() && mtls != "strict" && mtls != "permissive") {
+      wrong("capture.mtls", "must be \"strict\" or \"permissive\"");
+    }
   }
 
   SidecarNode& into_;

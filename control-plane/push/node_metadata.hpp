@@ -3,7 +3,8 @@
 //
 //   metadata.tulle = {"namespace", "service", "labels", "address", "outbound": "ip:port",
 //                     "ports": [{"name", "port", "app_protocol", "inbound": "ip:port"}],
-//                     "weight"}
+//                     "weight", "capture": {"outbound": port, "inbound": port, "ipv6", "transparent",
+//                                           "mtls": "strict" or "permissive"}}
 #pragma once
 
 #include <optional>

@@ -28,6 +28,23 @@ TEST(NodeMetadata, IsANodeAndItsWorkload) {
   EXPECT_EQ(node->workload.locality.region, "eu");
 }
 
+TEST(NodeMetadata, SaysHowItsTrafficIsCaptured) {
+  const auto node = read(R"({"namespace": "shop", "service": "orders", "address": "10.0.0.2",
+      "ports": [], "capture": {"outbound": 15001.0, "inbound": 15006, "ipv6": false,
+                               "transparent": true, "mtls": "permissive"}})");
+  ASSERT_TRUE(node) << node.error().detail;
+  EXPECT_EQ(*node->node.capture, (build::Capture{.outbound = 15001, .inbound = 15006, .ipv6 = false,
+                                                 .transparent = true, .permissive = true}));
+  const auto faulty = read(R"({"namespace": "shop", "service": "orders",
+      "capture": {"outbound": 0, "ipv6": 1, "mtls": "maybe"}})");
+  ASSERT_FALSE(faulty);
+  EXPECT_EQ(faulty.error().detail,
+            "node metadata: capture.outbound: must be from 1 to 65535; "
+            "capture.inbound: must be from 1 to 65535; "
+            "capture.ipv6: must be true or false; "
+            "capture.mtls: must be \"strict\" or \"permissive\"");
+}
+
 TEST(NodeMetadata, AForeignClientIsItsIdentity) {
   const auto node = read("", "anything at all");
   ASSERT_TRUE(node);

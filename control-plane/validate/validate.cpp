@@ -124,6 +124,23 @@ void check_referrers(const StoreView& result, const Key& service, const Place& p
   }
 }
 
+// What is called at an address must be one thing.
+void check_cluster_ips(const StoreView& before, const Document& service, const Place& place) {
+  const std::vector<std::string>& ips = service.service().cluster_ips;
+  for (size_t i = 0; i < ips.size(); ++i) {
+    const auto has_it = [&](const DocumentPtr& other) {
+      return other->key() != service.key() &&
+             std::ranges::find(other->service().cluster_ips, ips[i]) !=
+                 other->service().cluster_ips.end();
+    };
+    const auto others = before.all(Kind::service);
+    const auto taken = std::ranges::find_if(others, has_it);
+    if (taken == others.end()) continue;
+    place.field("clusterIPs").at(i).invalid(
+        ips[i] + " is the address of " + to_string((*taken)->key()) + " already");
+  }
+}
+
 // A registered workload belongs to its sidecar.
 void check_owner(const StoreView& before, const Document& document, const Place& place) {
   const DocumentPtr present = before.find(document.key());
@@ -149,6 +166,7 @@ Problems check_put(const StoreView& before, const Document& document,
   switch (document.kind()) {
     case Kind::service:
       check_referrers(result, document.key(), place.field("spec").field("ports"));
+      check_cluster_ips(before, document, place.field("spec"));
       break;
     case Kind::workload: check_owner(before, document, place); break;
     case Kind::http_route: check_route(result, document, place); break;
