@@ -90,7 +90,8 @@ TEST(BuildTcp, AnInstanceIsReachedByItsAddress) {
   const Scenario mesh(kCache);
   const Built built = mesh.built(ResourceType::listener, "10.0.0.5:6379");
   EXPECT_EQ(cluster_in(listener(built).api_listener().api_listener()), "outbound|6379||10.0.0.5");
-  EXPECT_EQ(built.inputs, std::vector<Input>{address_input("10.0.0.5")});
+  EXPECT_EQ(built.inputs,
+            (std::vector<Input>{address_input("10.0.0.5"), cluster_ip_input("10.0.0.5")}));
 
   envoy::config::cluster::v3::Cluster cluster;
   ASSERT_TRUE(cluster.ParseFromString(

@@ -23,11 +23,11 @@ Sniffed of_kind(Kind kind) {
 }
 
 // Where the client wanted to go before the packet filter sent it here; unset: here. TPROXY leaves
-// that in the local address.
+// that in the local address; what the instance sends to itself is redirected there, too.
 Address captured_destination(const ByteStream& bytes, const config::ListenerConfig& listener,
                              const Address& listens_at) {
   const Address& local = bytes.local_address();
-  if (listener.transparent) return local.port() != listens_at.port() ? local : Address();
+  if (listener.transparent && local.port() != listens_at.port()) return local;
   const Address original = bytes.original_destination();
   return original != local ? original : Address();
 }

@@ -243,6 +243,17 @@ TEST_F(CapturedTest, BytesAreDeliveredWhereTheyWereGoing) {
   EXPECT_EQ(application.peer(), "127.0.0.6");
 }
 
+// With TPROXY, too, what an instance sends to itself is redirected.
+TEST_F(CapturedTest, ATransparentListenerTakesWhatIsRedirected) {
+  Application application(loop_, *sidecar_network_, "10.0.0.2:6379");
+  json transparent = inbound();
+  transparent["transparent"] = true;
+  start({transparent, deliver()});
+  call("10.0.0.2:6379", 15006).send("PING\r\n");
+  ASSERT_TRUE(until([&] { return !application.taken.empty() &&
+                                 application.last().text == "PING\r\n"; }));
+}
+
 TEST_F(CapturedTest, OverIPv6TheSourceIsOfThatFamily) {
   Application application(loop_, *sidecar_network_, "[fd00::2]:6379");
   start({inbound(), deliver()});

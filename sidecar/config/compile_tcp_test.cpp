@@ -213,8 +213,7 @@ TEST(CompileTcp, SourcesToConnectFrom) {
   const std::string at = "static_resources[1] Cluster \"redis\": upstream_bind_config.";
   EXPECT_EQ(with(json::object()).problems, at + "source_address: is missing\n");
   EXPECT_EQ(with({{"source_address", source("127.0.0.6", 80)}}).problems,
-            at + "source_address.port_value: not supported yet: must be 0: every connection needs a "
-                 "port of its own\n");
+            at + "source_address.port_value: must be 0: every connection needs a port of its own\n");
   EXPECT_EQ(with({{"source_address", source("127.0.0.6")},
                   {"extra_source_addresses", {{{"address", source("127.0.0.7")}}}}}).problems,
             at + "extra_source_addresses[0].address.address: there is one of this family already\n");
