@@ -1,5 +1,7 @@
 #include "core/http/http2_memory.hpp"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -8,6 +10,16 @@
 #include "core/base/memory_budget.hpp"
 
 namespace tulle {
+namespace {
+
+// A session has one buffer of this size, for the largest frame there can be, and writes short heads into
+// it: bodies do not pass through. From the allocator it would be memory that has been used before; pages
+// of its own are there only as far as they are written to.
+constexpr size_t kFrameBuffer = 16 * 1024;
+
+bool has_own_pages(size_t capacity) { return capacity >= kFrameBuffer; }
+
+}  // namespace
 
 // What stands in front of every block. Its size keeps the payload aligned for anything.
 struct alignas(std::max_align_t) Http2Memory::Block {
@@ -35,16 +47,29 @@ void Http2Memory::trim() {
 }
 
 Http2Memory::Block* Http2Memory::get(size_t capacity) {
-  auto* block = static_cast<Block*>(std::malloc(sizeof(Block) + capacity));
-  if (block == nullptr) return nullptr;
+  const size_t size = sizeof(Block) + capacity;
+  void* memory = nullptr;
+  if (has_own_pages(capacity)) {
+    memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) return nullptr;
+  } else {
+    memory = std::malloc(size);
+    if (memory == nullptr) return nullptr;
+  }
+  auto* block = static_cast<Block*>(memory);
   block->capacity = capacity;
-  charge_memory(MemoryUse::http2, sizeof(Block) + capacity);
+  charge_memory(MemoryUse::http2, size);
   return block;
 }
 
 void Http2Memory::give_up(Block* block) {
-  give_back_memory(MemoryUse::http2, sizeof(Block) + block->capacity);
-  std::free(block);
+  const size_t size = sizeof(Block) + block->capacity;
+  give_back_memory(MemoryUse::http2, size);
+  if (has_own_pages(block->capacity)) {
+    ::munmap(block, size);
+  } else {
+    std::free(block);
+  }
 }
 
 // Running out of memory is reported as null: nghttp2 turns it into an error of the connection.

@@ -1,5 +1,9 @@
 #include "core/http/http2_memory.hpp"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <vector>
@@ -43,6 +47,19 @@ TEST(Http2Memory, BlocksAreAligned) {
 TEST(Http2Memory, LargeBlocksAreNotKept) {
   Http2Memory memory;
   memory.release(memory.allocate(4096));
+  EXPECT_EQ(memory.bytes_kept(), 0u);
+}
+
+TEST(Http2Memory, OfAFrameBufferThereIsWhatIsWrittenTo) {
+  Http2Memory memory;
+  auto* buffer = static_cast<char*>(memory.allocate(16404));
+  std::memset(buffer, 1, 500);
+  const uintptr_t page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(buffer) / page * page;
+  std::vector<unsigned char> there((16404 + page - 1) / page);
+  ASSERT_EQ(mincore(reinterpret_cast<void*>(begin), 16404, there.data()), 0);
+  EXPECT_EQ(std::count_if(there.begin(), there.end(), [](unsigned char c) { return (c & 1) != 0; }), 1);
+  memory.release(buffer);
   EXPECT_EQ(memory.bytes_kept(), 0u);
 }
 
