@@ -32,12 +32,13 @@ GROUPS = {
     "fuzz": (None, "new fuzzing with clang libFuzzer, --seconds in all"),
     "tsan": (3600, "unit, sim and conformance executables with ThreadSanitizer"),
     "soak": (7200, "tests/e2e/soak_*.py, and tulle_sim with TULLE_SOAK=1"),
+    "memory": (1800, "tests/conformance/memory_figures.py on a release build: what attackers can make it hold"),
     "coverage": (900, "tests/coverage/*.py: every branch of the framing guard is taken by its unit tests"),
     "bench": (3600, "tests/bench/run --quick: CPU per request against the peers"),
     "kubernetes": (3600, "tests against a Kubernetes API server"),
 }
 DEFAULT = list(GROUPS)[:list(GROUPS).index("fuzz")]
-NEEDS_NO_BUILD = {"layering", "docs", "scripts", "fuzz", "tsan", "coverage", "bench", "kubernetes"}
+NEEDS_NO_BUILD = {"layering", "docs", "scripts", "fuzz", "tsan", "memory", "coverage", "bench", "kubernetes"}
 
 
 # ---- one program, one case ------------------------------------------------------------------
@@ -227,6 +228,16 @@ def group_soak(context, deadline):
     names = context.executables(context.build, "sim")
     run_gtests(context, names, deadline, prefix="soak ", shards=context.jobs, env=env)
     return len(names) + run_unittests(context, "tests/e2e/soak_*.py", deadline, env)
+
+
+def group_memory(context, deadline):
+    folder = os.path.join(ROOT, "build/release")
+    if not build("release", folder, context, "tulle-sidecar"):
+        context.totals.fails("memory", "the release build failed, see above")
+        return 1
+    run_program(context, "memory figures", [os.path.join(ROOT, "tests/conformance/memory_figures.py")], deadline,
+                env=dict(context.env, TULLE_BUILD=folder), show=True)
+    return 1
 
 
 def group_coverage(context, deadline):

@@ -65,6 +65,8 @@ class Codec {
   virtual size_t stream_limit() const = 0;   // client: what the peer allows at once (HTTP/1: 1)
   virtual void retire() = 0;                 // no new streams; tell the peer (GOAWAY, connection: close)
   virtual bool wants_read() const = 0;       // false: enough is queued
+  // How much to read at once, at most about: less when a handler wants little of it.
+  size_t most_per_read() const { return most_per_read_; }
   virtual bool finished() const = 0;         // nothing more will happen: flush and close
   virtual bool must_close_after_flush() const { return finished(); }
   // We have said everything there is to say, but the peer may go on (a half-closed tunnel).
@@ -94,6 +96,8 @@ class Codec {
 
  protected:
   void note_refused(Refused what) { refused_.push_back(std::move(what)); }
+
+  size_t most_per_read_ = SIZE_MAX;
 
  private:
   std::vector<Refused> refused_;

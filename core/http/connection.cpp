@@ -410,6 +410,7 @@ Connection::Standing Connection::standing_now() const {
 // write while the backlog is high.
 void Connection::update_reading() {
   if (phase_ != Phase::serving) return;
+  if (codec_->most_per_read() != read_limit_) bytes_->limit_read(read_limit_ = codec_->most_per_read());
   const bool wanted = codec_->wants_read();
   if (wanted == reading_) return;
   reading_ = wanted;

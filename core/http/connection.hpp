@@ -157,6 +157,7 @@ class Connection : private Task,
   uint64_t written_ = 0;         // bytes given to the byte stream
   uint64_t taken_at_mark_ = 0;   // how many of them the kernel had at owed_since_
   uint64_t streams_opened_ = 0;
+  size_t read_limit_ = SIZE_MAX; // as the byte stream knows it
   Codec::Waiting watching_ = Codec::Waiting::idle;
   Phase phase_ = Phase::opening;
   Standing standing_ = Standing::none;

@@ -1,5 +1,6 @@
 #include "core/http/http1_client.hpp"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -17,6 +18,9 @@ bool needs_http2(const Head& head) {
   return type.size() == kType.size() || type[kType.size()] == '+' || type[kType.size()] == ';';
 }
 
+// However little a handler wants: a read is worth as much.
+constexpr size_t kLeastRead = 1536;
+
 bool owns_handshake(const Head& request) {
   return request.version == Version::http2 && request.protocol == kWebSocket;
 }
@@ -31,6 +35,7 @@ Stream* Http1Client::open() {
   stream_ = Stream::make(dirty_, false, limits_.stream_inbound, limits_.stream_outbound);
   stream_->set_reused_connection(std::exchange(used_, true));
   stream_->set_credit_step(limits_.stream_inbound / 2 + 1);
+  most_per_read_ = SIZE_MAX;
   interims_ = 0;
   return stream_;
 }
@@ -77,6 +82,19 @@ size_t Http1Client::read_some(ByteView wire) {
     case In::closed: return wire.size();
   }
   UNREACHABLE();
+}
+
+// A handler that wants little of the answer at a time: no more is read than that, and nothing while it
+// has not taken what there is. A window that is shut behind it would otherwise cost what a read brings.
+void Http1Client::heed_limit() {
+  const bool narrow = stream_->narrow_inbound();
+  if (!narrow && most_per_read_ == SIZE_MAX) return;
+  most_per_read_ = narrow ? std::max(stream_->inbound_limit(), kLeastRead) : SIZE_MAX;
+  stream_->set_credit_step(narrow ? 1 : limits_.stream_inbound / 2 + 1);
+}
+
+bool Http1Client::has_enough() const {
+  return most_per_read_ != SIZE_MAX && stream_ != nullptr && stream_->readable() > 0;
 }
 
 void Http1Client::read_pending() {
@@ -224,6 +242,7 @@ void Http1Client::write(Bytes& wire, size_t limit) {
   while (dirty_.take() != nullptr) {}  // recycles; the one open stream is looked at in any case
   if (stream_ != nullptr) {
     stream_->take_credit();
+    heed_limit();
     advance(wire, limit);
   }
   resume_reading();

@@ -33,7 +33,7 @@ class Http1Client final : public Codec {
   size_t open_streams() const override { return stream_ != nullptr ? 1 : 0; }
   size_t stream_limit() const override { return 1; }
   void retire() override;
-  bool wants_read() const override { return !over_ && pending_.empty(); }
+  bool wants_read() const override { return !over_ && pending_.empty() && !has_enough(); }
   bool finished() const override { return over_; }
   bool output_ended() const override { return in_ == In::tunnel && out_ == Out::done; }
   bool owes_output() const override { return tunnel_ended_; }
@@ -63,6 +63,8 @@ class Http1Client final : public Codec {
   bool write_head(const Head& head, Bytes& wire);
   void write_body(Bytes& wire, size_t limit);
   bool has_output() const;
+  bool has_enough() const;
+  void heed_limit();
 
   void end_exchange();
   void tunnel_over();

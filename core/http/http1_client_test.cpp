@@ -633,6 +633,48 @@ TEST(Http1Client, ABodyWaitsForItsReader) {
   EXPECT_TRUE(client.reusable());
 }
 
+// Its client's window is shut: what is read is read for nobody.
+TEST(Http1Client, AReaderThatWantsLittleIsReadToInLittlePieces) {
+  Client client;
+  client.begin();
+  client.stream->limit_inbound(1024);
+  client.send();
+  const size_t most = client.codec->most_per_read();
+  EXPECT_LE(most, 2048u);
+  EXPECT_TRUE(client.codec->wants_read());
+  ASSERT_TRUE(client.codec->read("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", client.now));
+  EXPECT_TRUE(client.codec->wants_read());
+  ASSERT_TRUE(client.codec->read(std::string(700, 'x'), client.now));
+  EXPECT_FALSE(client.codec->wants_read()) << "before that is taken";
+  client.take();
+  EXPECT_TRUE(client.codec->wants_write()) << "whatever was taken";
+  client.flush();
+  EXPECT_TRUE(client.codec->wants_read());
+  ASSERT_TRUE(client.codec->read(std::string(most, 'x'), client.now));
+  EXPECT_EQ(client.stream->readable(), 1024u);
+
+  client.stream->limit_inbound(SIZE_MAX);
+  client.flush();
+  EXPECT_EQ(client.codec->most_per_read(), SIZE_MAX);
+  EXPECT_EQ(client.stream->readable(), most);
+  EXPECT_TRUE(client.codec->wants_read());
+  client.feed(std::string(100'000 - 700 - most, 'x'));
+  EXPECT_TRUE(client.complete());
+  EXPECT_EQ(client.body.size(), 100'000u);
+}
+
+TEST(Http1Client, ALimitEndsWithItsExchange) {
+  Client client;
+  client.begin();
+  client.stream->limit_inbound(1024);
+  client.send();
+  client.feed("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+  EXPECT_TRUE(client.complete());
+  EXPECT_TRUE(client.reusable());
+  EXPECT_EQ(client.codec->most_per_read(), SIZE_MAX);
+  EXPECT_TRUE(client.codec->wants_read());
+}
+
 TEST(Http1Client, ASlowHeadFailsTheStream) {
   Client client;
   client.begin();

@@ -65,6 +65,7 @@ Http2Stream& Http2Codec::add_stream(int32_t id) {
   s->stream->set_credit_step(std::max<uint32_t>(s->window / 2, 1));
   live_.push_back(*s);
   ++open_;
+  limit_room(*s);
   return *s;
 }
 
@@ -87,7 +88,7 @@ void Http2Codec::close(Http2Stream& s) {
   heads_held_ -= s.head_weight;
   take_back_promise(s);
   delete &s;
-  --open_;
+  if (--open_ == 0) sharers_ = kFew;
   if (life_ == Life::retiring && !server() && open_ == 0) last_goaway_due_ = true;
   if (stream == nullptr) return;
   stream->wire_count = 0;

@@ -9,6 +9,9 @@
 // up the others; what a connection can hold is bounded by the windows of its streams. A stream's
 // window is credited when its handler takes bytes, and doubles while the handler keeps up.
 //
+// What waits for the peer's windows is bounded as well: a stream holds what its window lets out, or
+// its share of what the peer has taken so far, if that is more (limit_room()).
+//
 // A connection error that nghttp2 finds by itself shows when its GOAWAY is written: then the streams
 // fail and finished() holds. Those that the codec finds are returned by read() at once.
 //
@@ -162,6 +165,8 @@ class Http2Codec final : public Codec {
   void hold(Http2Stream& s);
   void append_body(Http2Stream& s, ByteView frame_head, size_t length);
   bool enough_written() const;
+  void limit_room(Http2Stream& s);
+  void limit_rooms();
   void frame_with_end_sent(int32_t id);
   void reset_sent(int32_t id, Http2Error code);
   void goaway_sent(Http2Error code);
@@ -170,6 +175,7 @@ class Http2Codec final : public Codec {
   Instant heard() const;
   Duration silence() const;
   void linger(Http2Stream& s);
+  void let_go(Http2Stream& s);
   void end_lingering();
 
   // http2_codec.cpp
@@ -225,6 +231,9 @@ class Http2Codec final : public Codec {
   Instant reset_at_ = kNever;                // when we last reset a stream
   size_t heads_held_ = 0;                    // decoded requests of the streams that are open
   uint64_t received_ = 0;                    // bytes
+  uint64_t bodies_sent_ = 0;                 // bytes
+  static constexpr size_t kFew = 4;
+  size_t sharers_ = kFew;                    // streams among whom room was last shared out
 };
 
 }  // namespace tulle

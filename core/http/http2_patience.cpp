@@ -3,6 +3,7 @@
 #include <nghttp2/nghttp2.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "core/http/http2_codec.hpp"
 
@@ -53,11 +54,22 @@ void Http2Codec::drop_stalled() {
 // have not read it yet; and some do not even listen when they wait for a window. So for a while the
 // request goes on, and into nothing.
 void Http2Codec::linger(Http2Stream& s) {
-  if (s.reset_by_us || s.lingers) return;
+  if (s.reset_by_us) return;
+  if (s.stream != nullptr && s.stream->released()) let_go(s);
+  if (s.lingers) return;
   s.lingers = true;
   const int32_t unread = nghttp2_session_get_stream_effective_recv_data_length(session_, s.id);
   if (unread > 0) nghttp2_session_consume_stream(session_, s.id, static_cast<size_t>(unread));
   lingers_ = true;
+}
+
+// Nobody has it any more, and nothing of it will be sent: only its number is needed until it ends.
+void Http2Codec::let_go(Http2Stream& s) {
+  if (reading_ == &s) reading_ = nullptr;  // half of its trailers may be here
+  heads_held_ -= std::exchange(s.head_weight, 0);
+  Stream* const stream = std::exchange(s.stream, nullptr);
+  stream->wire_count = 0;
+  stream->codec_closed();
 }
 
 // Looks twice per HttpLimits::linger, and ends those that it has seen before.

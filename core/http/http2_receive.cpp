@@ -65,6 +65,7 @@ Result<void> Http2Codec::read(ByteView wire, Instant now) {
   const ssize_t taken = nghttp2_session_mem_recv(
       session_, reinterpret_cast<const uint8_t*>(wire.data()), wire.size());
   if (taken < 0 && !failure_) failure_ = name_failure(static_cast<int>(taken));
+  if (open_ > 2 * sharers_) limit_rooms();
   // What we owe a peer that does not read: acknowledgements, resets, answers to refused heads.
   if (!failure_ && nghttp2_session_get_outbound_queue_size(session_) >
                        limits_.outbound_control_frames + 2 * open_) {

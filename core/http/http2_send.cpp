@@ -22,6 +22,10 @@ constexpr size_t kCopyBelow = 2048;
 
 constexpr size_t kShortCookie = 20;
 
+// What waits for windows: of each stream at least, and of a connection whose peer has taken nothing.
+constexpr size_t kLeastRoom = 1024;
+constexpr uint64_t kUnearned = 8 * 1024;
+
 enum class Copy : bool { no, yes };
 
 // The fields of one head in the form nghttp2 wants. One per thread, because nghttp2 copies the
@@ -373,10 +377,41 @@ void Http2Codec::append_body(Http2Stream& s, ByteView frame_head, size_t length)
     wire_->append(body.take(length));
   }
   s.body_sent += length;
+  bodies_sent_ += length;
+  if (!s.stream->finished()) limit_room(s);
   s.stream->body_departed(length);
 }
 
 // ---- flow control ----------------------------------------------------------------------------
+
+// A peer that keeps its windows shut must not make us hold full queues for a few bytes each. What its
+// windows let out may be queued, of course. Beyond that, all streams together may hold about what it
+// has taken so far: whoever reads has soon earned full queues, so that its windows never wait for us.
+// A stream of which a quarter is due gets all, because measuring it out is work as well. Requests are not
+// limited: their bodies have cost those who sent them as much.
+void Http2Codec::limit_room(Http2Stream& s) {
+  if (!server()) return;
+  const size_t streams = std::max<size_t>(open_, 1);
+  const uint64_t earned = std::min<uint64_t>(kUnearned + bodies_sent_, limits_.connection_window);
+  const size_t enough = limits_.stream_outbound / 4;
+  if (earned >= streams * enough) return s.stream->limit_outbound(SIZE_MAX, false);
+  const size_t share = earned / streams;
+  const auto open = [](int32_t window) { return static_cast<size_t>(std::max(window, 0)); };
+  const size_t ours = open(nghttp2_session_get_remote_window_size(session_));
+  const size_t own = open(nghttp2_session_get_stream_remote_window_size(session_, s.id));
+  const size_t window = std::min(own, ours / streams);
+  const size_t room = window >= enough ? SIZE_MAX : std::max({window, share, kLeastRoom});
+  s.stream->limit_outbound(room, std::min(own, ours) < kLeastRoom);
+}
+
+// The peer's SETTINGS may have shut every window at once; or many streams have come together, and the
+// first of them got much.
+void Http2Codec::limit_rooms() {
+  sharers_ = std::max(open_, kFew);
+  for (Http2Stream& s : live_) {
+    if (s.stream != nullptr && !s.stream->finished()) limit_room(s);
+  }
+}
 
 // nghttp2 sends the WINDOW_UPDATE once half the window is due.
 void Http2Codec::give_credit(Http2Stream& s) {

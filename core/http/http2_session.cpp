@@ -101,6 +101,7 @@ struct Http2Callbacks {
       case NGHTTP2_SETTINGS:
         if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0) {
           c.settings_received_ = true;
+          c.limit_rooms();
         } else {
           c.settings_acknowledged_ = true;
         }

@@ -205,9 +205,12 @@ void send_error_reply(Stream& stream, const Head& request, const Error& error,
   Head& head = stream.draft();
   head.clear();
   head.status = row.http;
-  head.fields.add(FieldId::content_type, "application/problem+json");
+  // A peer that keeps its window shut would make us keep the words; the head says what it is.
+  const bool wordless = stream.shut();
+  if (!wordless) head.fields.add(FieldId::content_type, "application/problem+json");
   head.fields.add(FieldId::tulle_error, to_string(error.code));
   if (trace) head.fields.add("allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+  if (wordless) return send_with_body(stream, {}, false);
   send_with_body(stream, problem_body(row, error, context), request.method == Method::head);
 }
 

@@ -43,6 +43,17 @@ TEST_F(ReplyTest, ProblemDocument) {
   EXPECT_TRUE(stream_->finished());
 }
 
+TEST_F(ReplyTest, APeerThatKeepsItsWindowShutGetsTheHeadAlone) {
+  stream_->limit_outbound(1024, true);
+  reply({Code::no_endpoint, Origin::local, "cluster orders has no endpoint"});
+  EXPECT_EQ(sent().status, 503);
+  EXPECT_EQ(field(FieldId::tulle_error), "no_endpoint");
+  EXPECT_EQ(field(FieldId::content_type), "absent");
+  EXPECT_TRUE(sent().ended);
+  EXPECT_EQ(sent().content_length, 0u);
+  EXPECT_EQ(body(), "");
+}
+
 TEST_F(ReplyTest, WhatIsUnknownIsLeftOut) {
   reply({Code::connect_failed, Origin::upstream, ""});
   EXPECT_EQ(body(),

@@ -1,5 +1,6 @@
 #include "core/http/stream.hpp"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -118,8 +119,8 @@ Stream* Stream::make(DirtyStreams& dirty, bool server, size_t inbound_limit,
   Stream* stream = StreamPool::take();
   stream->dirty_ = &dirty;
   stream->server_ = server;
-  stream->inbound_limit_ = inbound_limit;
-  stream->outbound_limit_ = outbound_limit;
+  stream->inbound_limit_ = stream->inbound_most_ = static_cast<uint32_t>(inbound_limit);
+  stream->outbound_limit_ = stream->outbound_most_ = static_cast<uint32_t>(outbound_limit);
   dirty.live.push_back(*stream);
   ++dirty.alive;
   return stream;
@@ -174,7 +175,7 @@ size_t Stream::room() const {
 
 void Stream::send(Bytes&& body) {
   if (over() || codec_closed_ || body.empty()) return body.clear();
-  ASSERT(!outbound_ended_ && body.size() <= outbound_limit_ - outbound_.size());
+  ASSERT(!outbound_ended_ && body.size() <= outbound_most_ - outbound_.size());
   outbound_.append(std::move(body));
   mark_dirty();
 }
@@ -251,6 +252,13 @@ void Stream::fail(Error error) {
   wake_owner();
 }
 
+void Stream::limit_inbound(size_t limit) {
+  const auto at_most = static_cast<uint32_t>(std::min<size_t>(limit, inbound_most_));
+  if (at_most == inbound_limit_) return;
+  inbound_limit_ = at_most;
+  mark_dirty();
+}
+
 void Stream::evict() {
   evicted_ = true;
   wake_owner();
@@ -272,6 +280,14 @@ void Stream::body_departed(size_t count) {
   if (!wants_room_ || outbound_.size() >= outbound_limit_) return;
   wants_room_ = false;
   wake_owner();
+}
+
+void Stream::limit_outbound(size_t limit, bool shut) {
+  const auto at_most = static_cast<uint32_t>(std::min<size_t>(limit, outbound_most_));
+  const bool less = at_most < outbound_limit_;
+  outbound_limit_ = at_most;
+  shut_ = shut;
+  if (less) wake_owner();
 }
 
 void Stream::mark_departed() {
@@ -375,7 +391,7 @@ void Stream::reset() {
   outbound_ended_ = departed_ = released_ = codec_closed_ = reused_connection_ = false;
   untouched_ = true;
   wants_room_ = false;
-  evicted_ = false;
+  evicted_ = shut_ = false;
 }
 
 }  // namespace tulle

@@ -101,6 +101,11 @@ class Stream : private ListNode<DirtyTag>, private ListNode<StreamTag>, private 
   void send_head();                 // once. With draft().ended the message is complete
   bool head_sent() const { return outbound_head_ready_; }
   size_t room() const;              // body bytes it will take now; 0 arms the wake for more
+  // How much it will hold: less than usual while the peer's windows let little out. Whoever fills it
+  // from elsewhere need not fetch more than that.
+  size_t outbound_limit() const { return outbound_limit_; }
+  bool narrow() const { return outbound_limit_ < outbound_most_; }
+  bool shut() const { return shut_; }    // ... and now next to nothing
   void send(Bytes&& body);          // size() <= room()
   Fields& draft_trailers() { return outbound_trailers_; }  // fill before finish()
   void finish();                    // the end of what we send
@@ -111,6 +116,9 @@ class Stream : private ListNode<DirtyTag>, private ListNode<StreamTag>, private 
 
   // Memory is short and this stream was chosen: the handler ends it as soon as it can.
   bool evicted() const { return evicted_; }
+
+  // How far the codec reads ahead of the handler, where the protocol leaves that to us (HTTP/1).
+  void limit_inbound(size_t limit);
 
   void set_owner(Task* owner) { owner_ = owner; }   // whom to wake; null to sleep for good
 
@@ -136,6 +144,8 @@ class Stream : private ListNode<DirtyTag>, private ListNode<StreamTag>, private 
   Head* arriving_interim();                 // a cleared head to fill; null when too many wait
   void interim_arrived();
   size_t inbound_room() const;              // what may still be queued
+  size_t inbound_limit() const { return inbound_limit_; }
+  bool narrow_inbound() const { return inbound_limit_ < inbound_most_; }
   // Copies; wakes when the queue was empty. Dropped when nobody will take it.
   void body_arrived(ByteView bytes);
   void body_arrived(Bytes&& bytes);
@@ -158,6 +168,9 @@ class Stream : private ListNode<DirtyTag>, private ListNode<StreamTag>, private 
   void mark_head_departed() { head_departed_ = true; }
   Bytes& departing_body() { return outbound_; }     // take from the front, then body_departed()
   void body_departed(size_t count);                 // wakes a handler that waits for room
+  // At most what make() was told. Wakes when it becomes less. send() of what fits the latter stays
+  // allowed for those who do not ask for room: short answers of our own.
+  void limit_outbound(size_t limit, bool shut);
   bool departing_end() const { return outbound_ended_ && outbound_.empty(); }
   const Fields& departing_trailers() const { return outbound_trailers_; }
   void mark_departed();                             // wakes
@@ -213,8 +226,10 @@ class Stream : private ListNode<DirtyTag>, private ListNode<StreamTag>, private 
   std::optional<Error> failure_;
   std::optional<Code> cancelled_;
 
-  size_t inbound_limit_ = 0;
-  size_t outbound_limit_ = 0;
+  uint32_t inbound_limit_ = 0;
+  uint32_t inbound_most_ = 0;
+  uint32_t outbound_limit_ = 0;
+  uint32_t outbound_most_ = 0;
   size_t credit_ = 0;
   size_t credit_step_ = 1;
   uint64_t bytes_received_ = 0;
@@ -234,6 +249,7 @@ class Stream : private ListNode<DirtyTag>, private ListNode<StreamTag>, private 
   bool reused_connection_ = false;
   mutable bool wants_room_ = false;
   bool evicted_ = false;
+  bool shut_ = false;
 };
 
 }  // namespace tulle

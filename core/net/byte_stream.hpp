@@ -41,6 +41,8 @@ class ByteStream {
   virtual void start(Reader& reader) = 0;
   // Back-pressure; initially true. May be called from on_bytes.
   virtual void want_read(bool wanted) = 0;
+  // At most about so much at once from now on: what is read when nobody wants it must be kept.
+  virtual void limit_read(size_t) {}
   virtual void write(Bytes&& bytes) = 0;      // takes all; goes out in this turn's write stage
   virtual size_t backlog() const = 0;         // accepted but not yet with the kernel
   virtual void shutdown() = 0;                // end of output after what was written (half close)

@@ -6,8 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <cerrno>
-
+#include <algorithm>
 #include <cerrno>
 
 #include "core/base/input_block.hpp"
@@ -198,7 +197,8 @@ void TcpCell::on_alloc(uv_handle_t* handle, size_t, uv_buf_t* buffer) {
     *buffer = uv_buf_init(nullptr, 0);
   } else {
     InputBlock& block = read_block();
-    *buffer = uv_buf_init(block.begin(), static_cast<unsigned>(block.size()));
+    const size_t size = std::min(block.size(), cell.most_per_read_);
+    *buffer = uv_buf_init(block.begin(), static_cast<unsigned>(size));
   }
 }
 

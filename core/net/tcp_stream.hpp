@@ -37,6 +37,7 @@ class TcpCell final : private Flusher {
 
   void start(Reader& reader);
   void want_read(bool wanted);
+  void limit_read(size_t most) { most_per_read_ = most; }
   void write(Bytes&& bytes);
   void shutdown();
   void finish(Duration linger);
@@ -96,6 +97,7 @@ class TcpCell final : private Flusher {
   bool drain_due_ = false;      // the backlog has been above its mark
   uint32_t read_poll_ = 0;      // the poll that read_in_poll_ belongs to
   uint32_t read_in_poll_ = 0;
+  size_t most_per_read_ = SIZE_MAX;
   Bytes pending_;
   std::unique_ptr<InFlight> in_flight_;
   std::unique_ptr<Error> failure_;
@@ -113,6 +115,7 @@ class TcpStream final : public ByteStream {
   }
   void start(Reader& reader) override { cell_->start(reader); }
   void want_read(bool wanted) override { cell_->want_read(wanted); }
+  void limit_read(size_t most) override { cell_->limit_read(most); }
   void write(Bytes&& bytes) override { cell_->write(std::move(bytes)); }
   size_t backlog() const override { return cell_->backlog(); }
   void shutdown() override { cell_->shutdown(); }

@@ -31,6 +31,7 @@ class TlsStream final : public ByteStream,
 
   void start(ByteStream::Reader& reader) override;
   void want_read(bool wanted) override;
+  void limit_read(size_t most) override { inner_->limit_read(most); }
   void write(Bytes&& bytes) override;
   size_t backlog() const override;
   void shutdown() override;

@@ -348,6 +348,7 @@ void Exchange::send_request() {
   pass_deadline_on(head);
   routing::apply(target_->changes.request, head.fields);
   trace_.stamp(head.fields, attempt().stream().peer() != nullptr);
+  limit_reading(attempt().stream());
   attempt().stream().send_head();
   // What comes behind the head of a tunnel is for its other end, which may not be there.
   request_sent_ = head.ended || tunnel_ == Tunnel::asked;

@@ -70,6 +70,7 @@ class Exchange final : public Task, public Pooled<Exchange> {
   bool forward(const routing::Forward& forward, const routing::Target& target);
   bool heed(policies::Verdict verdict, Phase next);
   void send_request();
+  void limit_reading(Stream& up);
   bool pump_request(Stream& up);
   bool pump_response(Stream& up);
   void begin_response(Stream& up);

@@ -1,4 +1,6 @@
 // Exchange: what is carried between the two streams while an attempt runs.
+#include <algorithm>
+
 #include "core/http/forms.hpp"
 #include "core/http/grpc_status.hpp"
 #include "core/net/loop.hpp"
@@ -25,6 +27,9 @@ bool pump(Stream& from, Stream& to) {
   return moved;
 }
 
+// Whatever the client lets us pass on: it fits one small chunk, and less would hold one as well.
+constexpr size_t kLeastFetched = 1536;
+
 bool is_mesh_peer(const Stream& stream) {
   return stream.peer() != nullptr && !stream.peer()->spiffe_id.empty();
 }
@@ -39,6 +44,7 @@ bool lacks_status(const Head& answer, const Fields& fields) {
 
 bool Exchange::relay() {
   Stream& up = attempt().stream();
+  limit_reading(up);
   // An answer that broke before any of it was passed on can still become an honest one of ours.
   if (up.failure() != nullptr && !up.arrived() && !down_->head_sent()) return judge(*up.failure());
   bool moved = pump_response(up);
@@ -55,6 +61,12 @@ bool Exchange::relay() {
     return true;
   }
   return false;  // both pumps have moved all they can; the streams wake us when there is more
+}
+
+// What the client's windows would not let us pass on need not be fetched.
+void Exchange::limit_reading(Stream& up) {
+  if (!down_->narrow() && !up.narrow_inbound()) return;
+  up.limit_inbound(down_->narrow() ? std::max(down_->outbound_limit(), kLeastFetched) : SIZE_MAX);
 }
 
 bool Exchange::pump_request(Stream& up) {

@@ -347,6 +347,41 @@ class Resources(Stage):
                 self.assertTrue(canary.wait_done(10), canary.failures)
             self.assertLess(used(self.sidecars[0]) - before, 2 * MIB)
 
+    def test_RX_19_windows_that_stay_shut(self):
+        """400 answers of 64 KiB over ten HTTP/2 connections whose windows are shut -> under 16 KiB are held of each; when the windows open, all arrive whole"""
+        body = b"x" * 65536
+        self.recorder.answer = lambda connection, request: connection.send(
+            b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        before = used(self.sidecars[0])
+        with many(self.port, 10) as socks:
+            for sock in socks:
+                sock.sendall(h2_preface(0) + b"".join(h2_request(2 * number + 1) for number in range(40)))
+            self.recorder.wait_requests(400, complete=False)
+            for canary in self.canaries:  # by then what the upstream has sent has been read
+                self.assertTrue(canary.wait_done(5), canary.failures)
+            held = used(self.sidecars[0]) - before
+            self.assertLess(held, 400 * 16 * 1024)
+            for sock in socks:
+                sock.sendall(frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 1 << 20)) +
+                             frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 1 << 30)))
+            for sock in socks:
+                data, sizes, ended = bytearray(), 0, 0
+                while ended < 40:
+                    part = sock.recv(1 << 18)
+                    self.assertTrue(part, "%d of 40 have arrived" % ended)
+                    data += part
+                    at = 0
+                    while len(data) - at >= 9:
+                        size = 9 + int.from_bytes(data[at:at + 3], "big")
+                        if len(data) - at < size:
+                            break
+                        if data[at + 3] == DATA:
+                            sizes += size - 9
+                            ended += data[at + 4] & END_STREAM
+                        at += size
+                    del data[:at]
+                self.assertEqual(40 * len(body), sizes)
+
     def test_RX_17_peers_that_are_gone_when_they_are_written_to(self):
         """300 clients that reset while they are answered (EPIPE) -> no signal ends the process, everything is given back"""
         body = b"x" * 300_000
