@@ -25,6 +25,10 @@ Change it while requests run:
   tulle get httproutes            what there is
   tulle delete httproute kitchen  take one away
 
+The same with a network namespace per instance, for programs that know of no proxy (root):
+  tulle up mesh.yaml --isolate
+  tulle exec kitchen-1 -- curl http://orders:8080/
+
 Send a machine's or a container's traffic through its sidecar (root):
   tulle intercept install         and show, and remove)";
 
@@ -58,6 +62,8 @@ struct Arguments {
   DeleteOptions remove;
   LogsOptions logs;
   InterceptOptions intercept;
+  ExecOptions exec;
+  EnterOptions enter;
 };
 
 void add_up(CLI::App& app, UpOptions& options, int& code) {
@@ -72,6 +78,10 @@ void add_up(CLI::App& app, UpOptions& options, int& code) {
       "--otlp", options.otlp, "Send the spans of every request to this collector: http://IP:PORT");
   command->add_option("--zipkin", options.zipkin, "The same, to a Zipkin server")->excludes(otlp);
   command->add_flag("--sidecar-logs", options.sidecar_logs, "Show the lines of sidecars and control plane too");
+  CLI::Option* isolate = command->add_flag(
+      "--isolate", options.isolate,
+      "Every instance in a network namespace of its own, its traffic captured (root)");
+  command->add_flag("--ipv6", options.ipv6, "With --isolate: instances reach each other over IPv6")->needs(isolate);
   command->footer(R"(Example file:
   name: shop
   services:
@@ -83,6 +93,16 @@ void add_up(CLI::App& app, UpOptions& options, int& code) {
   policies: [policies/]
 
 Each instance gets PORT, http_proxy (its sidecar) and one URL variable per service (ORDERS_URL).
+
+With --isolate no proxy variable is needed: an instance has a network, addresses and an /etc/hosts of its
+own, as a pod has. Services are reached by name on the port callers use (http://orders:8080/, redis:6379);
+whatever an application sends or receives over TCP goes through its sidecar. It listens on $PORT of all
+addresses, not on 127.0.0.1, and $PORT is the port callers use. Root is needed; applications run as `user:`
+of the file says, else as whoever called sudo. Nothing leads out of the mesh, and nothing in: look inside
+with 'tulle exec orders-1 -- curl http://kitchen/'. All of it is removed at the end, and what a killed run
+has left by the next one.
+  sudo tulle up mesh.yaml --isolate
+
 docs/operations.md describes every field. What dies is started again; Ctrl-C ends everything.)");
   command->callback([&] { code = up(options); });
 }
@@ -152,6 +172,29 @@ void add_logs(CLI::App& app, LogsOptions& options, int& code) {
   command->callback([&] { code = logs(options); });
 }
 
+void add_exec(CLI::App& app, ExecOptions& options, int& code) {
+  CLI::App* command = app.add_subcommand("exec", "Run a program where an instance runs, as its application would (root)");
+  command->add_option("INSTANCE", options.instance, "As tulle status names it: kitchen-1")->required();
+  command->add_option("COMMAND", options.command, "After --: what to run (default: a shell)");
+  command->add_option("--mesh", options.mesh, "Name of the mesh (default: the only one)");
+  command->add_flag("--sidecar", options.sidecar, "As the sidecar's user: what is called is not captured");
+  command->footer("For a mesh that was started with --isolate.\n"
+                  "Examples:\n  tulle exec web-1 -- curl http://kitchen:8080/\n  tulle exec kitchen-1");
+  command->callback([&] { code = tulle::cli::exec(options); });
+}
+
+void add_enter(CLI::App& app, EnterOptions& options, int& code) {
+  CLI::App* command = app.add_subcommand("enter", "")->group("");
+  command->add_option("--network", options.network);
+  command->add_option("--hosts", options.hosts);
+  command->add_option("--resolver", options.resolver);
+  command->add_option("--host-name", options.host_name);
+  command->add_option("--directory", options.directory);
+  command->add_option("--user", options.user);
+  command->add_option("COMMAND", options.command)->required();
+  command->callback([&] { code = enter(options); });
+}
+
 void add_install(CLI::App& parent, InterceptOptions& options, int& code) {
   CLI::App* command = parent.add_subcommand("install", "Put the rules in place; again is fine, they converge");
   command->add_flag("--tproxy", options.tproxy,
@@ -212,6 +255,8 @@ int main(int argc, char** argv) {
   add_delete(app, arguments.remove, code);
   add_logs(app, arguments.logs, code);
   add_intercept(app, arguments.intercept, code);
+  add_exec(app, arguments.exec, code);
+  add_enter(app, arguments.enter, code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

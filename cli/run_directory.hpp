@@ -28,6 +28,9 @@ class RunDirectory {
   std::string log_of(std::string_view process) const;
   std::string control_plane() const { return path_ + "/control-plane"; }
   std::string instance(std::string_view name) const;
+  // What stands for /etc/hosts and /etc/resolv.conf in the namespaces of an isolated mesh.
+  std::string hosts() const { return path_ + "/instances/hosts"; }
+  std::string resolver() const { return path_ + "/instances/resolv.conf"; }
   // What the other commands reach the API with.
   std::string endpoints() const { return control_plane() + "/state/endpoints.json"; }
   std::string token() const { return control_plane() + "/state/admin.token"; }

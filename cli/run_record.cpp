@@ -6,6 +6,11 @@ namespace tulle::cli {
 
 using nlohmann::ordered_json;
 
+std::string address_text(const InstanceRecord& instance) {
+  const bool ipv6 = instance.address.find(':') != std::string::npos;
+  return (ipv6 ? "[" + instance.address + "]" : instance.address) + ":" + std::to_string(instance.port);
+}
+
 std::string to_json(const RunRecord& record) {
   ordered_json instances = ordered_json::array();
   for (const InstanceRecord& instance : record.instances) {
@@ -16,6 +21,9 @@ std::string to_json(const RunRecord& record) {
                          {"detail", instance.detail},
                          {"pid", instance.pid},
                          {"sidecarPid", instance.sidecar_pid},
+                         {"address", instance.address},
+                         {"networkNamespace", instance.network_namespace},
+                         {"user", instance.user},
                          {"port", instance.port},
                          {"inboundPort", instance.inbound_port},
                          {"outboundPort", instance.outbound_port},
@@ -32,7 +40,8 @@ std::string to_json(const RunRecord& record) {
                        {{"pid", record.control_plane_pid},
                         {"state", record.control_plane_state},
                         {"api", record.api},
-                        {"xds", record.xds}}},
+                        {"xds", record.xds},
+                        {"networkNamespace", record.network_namespace}}},
                       {"instances", std::move(instances)}}
              .dump(2) +
          "\n";
@@ -46,11 +55,13 @@ Result<RunRecord> read_record(const RunDirectory& run) {
     const ordered_json& plane = json.at("controlPlane");
     RunRecord record{json.at("name"),  json.at("file"),  json.at("phase"), json.at("trustDomain"),
                      json.at("started"), plane.at("pid"), plane.at("state"), plane.at("api"),
-                     plane.at("xds"),  {}};
+                     plane.at("xds"),  plane.at("networkNamespace"), {}};
     for (const ordered_json& one : json.at("instances")) {
       record.instances.push_back({one.at("name"), one.at("group"), one.at("service"),
                                   one.at("state"), one.at("detail"), one.at("pid"),
-                                  one.at("sidecarPid"), one.at("port"), one.at("inboundPort"),
+                                  one.at("sidecarPid"), one.at("address"),
+                                  one.at("networkNamespace"), one.at("user"), one.at("port"),
+                                  one.at("inboundPort"),
                                   one.at("outboundPort"), one.at("adminPort"),
                                   one.at("restarts"), one.at("health")});
     }

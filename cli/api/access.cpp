@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "cli/run_record.hpp"
+
 namespace tulle::cli {
 namespace {
 
@@ -135,7 +137,12 @@ Result<ApiAccess> access_of_run(const RunDirectory& run) {
   if (api == document.end() || !api->is_string()) {
     return Error{Code::invalid_config, Origin::local, run.endpoints() + ": names no \"api\""};
   }
-  return open_access(api->get<std::string>(), run.token(), run.trust_bundle());
+  Result<ApiAccess> access = open_access(api->get<std::string>(), run.token(), run.trust_bundle());
+  if (!access) return access;
+  if (const Result<RunRecord> record = read_record(run)) {
+    access->network_namespace = record->network_namespace;
+  }
+  return access;
 }
 
 AccessOptions with_environment(AccessOptions options) {

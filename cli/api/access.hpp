@@ -20,6 +20,7 @@ struct ApiAccess {
   Address address;
   std::shared_ptr<const TlsContext> tls;  // null: plain HTTP
   std::string token;
+  std::string network_namespace;          // where the address is meant; empty: here
 };
 
 struct AccessOptions {

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "cli/api/client.hpp"
+#include "cli/isolate/network_namespace.hpp"
 #include "core/net/loop.hpp"
 #include "core/net/network.hpp"
 
@@ -11,14 +13,15 @@ namespace tulle::cli {
 
 class Session {
  public:
-  explicit Session(ApiAccess access)
-      : client_(loop_, *network_, std::move(access)) {}
+  explicit Session(ApiAccess access);
   Result<ApiAnswer> ask(const ApiRequest& request);
   const ApiAccess& access() const { return client_.access(); }
 
  private:
   Loop loop_{make_uv_engine()};
-  std::unique_ptr<Network> network_ = make_uv_network(loop_);
+  // Of an isolated mesh: the namespace its control plane is in, or why it cannot be entered.
+  const std::optional<Result<NetworkNamespace>> place_;
+  const std::unique_ptr<Network> network_;
   ApiClient client_;
 };
 

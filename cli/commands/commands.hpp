@@ -30,6 +30,8 @@ struct UpOptions {
   bool check = false;           // only read the file, its policies and the commands
   std::string otlp;             // a collector for the spans of every request; empty: as the file says
   std::string zipkin;           // the same, in the other format
+  bool isolate = false;         // a network namespace per instance
+  bool ipv6 = false;            // ... that reach each other over IPv6
 };
 int up(const UpOptions& options);
 
@@ -80,6 +82,21 @@ struct LogsOptions {
   size_t lines = 100;           // at first, of all together
 };
 int logs(const LogsOptions& options);
+
+struct ExecOptions {
+  std::string instance;              // of a mesh that was started with --isolate
+  std::vector<std::string> command;  // empty: a shell
+  std::string mesh;
+  bool sidecar = false;              // as the sidecar's user: what is called is not captured
+};
+int exec(const ExecOptions& options);
+
+// How `up` starts programs in namespaces; nobody types it.
+struct EnterOptions {
+  std::string network, hosts, resolver, host_name, directory, user;
+  std::vector<std::string> command;
+};
+int enter(const EnterOptions& options);
 
 // Lists are comma-separated, as they were typed; intercept.cpp reads them.
 struct InterceptOptions {

@@ -116,7 +116,7 @@ std::string MeshStatus::table(int64_t now) const {
     if (certificate.not_after != 0 && left <= 0) holds = palette.bad("expired");
     const std::string trouble = one.detail.empty() ? error_of(one) : one.detail;
     table.row({one.name, coloured_state(one.state, palette), coloured_state(sync_of(one), palette),
-               "127.0.0.1:" + std::to_string(one.port), std::to_string(one.restarts), holds,
+               address_text(one), std::to_string(one.restarts), holds,
                certificate.identity.empty() ? "-" : certificate.identity,
                without_controls(trouble)});
   }

@@ -1,11 +1,14 @@
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
 
 #include "cli/commands/commands.hpp"
+#include "cli/isolate/isolated_mesh.hpp"
 #include "cli/run_record.hpp"
 #include "cli/up/detach.hpp"
 #include "cli/up/free_ports.hpp"
@@ -27,7 +30,7 @@ constexpr Duration kDetachedWithin = 60s;
 // The whole command while it runs: signals in, the supervisor's state out.
 class Up final : private Task {
  public:
-  Up(Loop& loop, Network& network, ProcessStarter& starter, const Plan& plan, RunDirectory run,
+  Up(Loop& loop, const Networks& networks, ProcessStarter& starter, const Plan& plan, RunDirectory run,
      std::string file, std::vector<ApiStep> policies, Output& output, Detached* detached)
       : Task(loop),
         run_(run),
@@ -35,7 +38,8 @@ class Up final : private Task {
         plan_(plan),
         output_(output),
         detached_(detached),
-        supervisor_(loop, {network, starter, output}, plan, run, std::move(policies), *this),
+        supervisor_(loop, {*networks.control_plane, starter, output}, plan, run,
+                    std::move(policies), *this, networks.of_instances()),
         interrupt_(watch_signal(loop, SIGINT, *this)),
         terminate_(watch_signal(loop, SIGTERM, *this)),
         hangup_(watch_signal(loop, SIGHUP, *this)),
@@ -141,9 +145,12 @@ void Up::tell_settled() {
   output_.say(palette.bold("mesh " + plan_.name + ": " + std::to_string(up) + " of " +
                            std::to_string(now.instances.size()) + " instances are up") +
               ", after " + std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " s");
-  output_.say("  through a sidecar, as its service would call:  curl -x http://127.0.0.1:" +
-              std::to_string(now.instances[0].outbound_port) + " http://" +
-              plan_.services[0].authority + "/");
+  output_.say(now.network_namespace.empty()
+                  ? "  through a sidecar, as its service would call:  curl -x http://127.0.0.1:" +
+                        std::to_string(now.instances[0].outbound_port) + " http://" +
+                        plan_.services[0].authority + "/"
+                  : "  as an application would call:  tulle exec " + now.instances[0].name +
+                        " -- curl http://" + plan_.services[0].authority + "/");
   output_.say("  look:  tulle status " + plan_.name + "   change:  tulle apply -f FILE   end:  " +
               (detached_ != nullptr ? "" : "Ctrl-C, or ") + "tulle down " + plan_.name + "\n");
   show_.disarm();
@@ -154,25 +161,49 @@ void Up::tell_settled() {
   output_.screen().copy_to(-1);
 }
 
+Result<void> give_folder(const std::string& path, uint32_t user) {
+  if (Result<void> made = make_directories(path); !made) return made;
+  if (::chmod(path.c_str(), 0700) == 0 && ::chown(path.c_str(), user, user) == 0) return {};
+  return Error{Code::io_error, Origin::local, path + ": " + ::strerror(errno)};
+}
+
 Result<void> write_configuration(const Plan& plan) {
   Result<void> written = write_file(plan.control_plane.config_path, plan.control_plane.config);
   for (const InstancePlan& instance : plan.instances) {
     if (written) written = make_directories(instance.directory);
     if (written) written = write_file(instance.bootstrap_path, instance.bootstrap);
+    // A sidecar with a user of its own writes to these; the folder itself stays ours.
+    for (const char* folder : {"/identity", "/state"}) {
+      if (written && instance.sidecar_user) written = give_folder(instance.directory + folder, *instance.sidecar_user);
+    }
   }
   return written;
 }
 
 int run_mesh(const Preparation& prepared, const RunDirectory& run, const UpOptions& options,
              Detached* detached) {
+  // In the background nobody sees our standard error.
+  const auto give_up = [&](const Error& why) {
+    if (detached != nullptr) detached->finish("tulle: " + why.detail, kFailed);
+    return complain(why);
+  };
   Result<std::unique_ptr<ProcessKeeper>> keeper = ProcessKeeper::start();
-  if (!keeper) return complain(keeper.error());
+  if (!keeper) return give_up(keeper.error());
   Result<std::vector<uint16_t>> ports = free_ports(ports_needed(*prepared.file));
-  if (!ports) return complain(ports.error());
-  const Plan plan = make_plan(*prepared.file, prepared.base, run, prepared.programs,
-                              prepared.environment, *ports);
+  if (!ports) return give_up(ports.error());
+  Plan plan = make_plan(*prepared.file, prepared.base, run, prepared.programs,
+                        prepared.environment, *ports);
+  std::optional<LaterSignals> later;
+  std::unique_ptr<IsolatedMesh> isolated;
+  if (options.isolate) {
+    later.emplace();
+    Result<std::unique_ptr<IsolatedMesh>> made =
+        IsolatedMesh::build(plan, *prepared.file, run, options.ipv6);
+    if (!made) return give_up(made.error());
+    isolated = std::move(*made);
+  }
   Result<void> written = write_configuration(plan);
-  if (!written) return complain(written.error());
+  if (!written) return give_up(written.error());
 
   Screen screen = Screen::of(STDOUT_FILENO);
   if (detached != nullptr) screen.copy_to(detached->descriptor());
@@ -180,16 +211,23 @@ int run_mesh(const Preparation& prepared, const RunDirectory& run, const UpOptio
   output.say(output.palette().bold("mesh " + plan.name) + ": control plane, " +
              std::to_string(plan.instances.size()) + " instances of " +
              std::to_string(plan.services.size()) + " services; files in " + run.path());
+  if (isolated != nullptr) output.say(isolated->description());
+  if (isolated != nullptr && prepared.file->tracing) {
+    output.event("up", Journal::Weight::warning,
+                 "no spans reach " + prepared.file->tracing->url + ": nothing leads out of the namespaces");
+  }
   Loop loop(make_uv_engine());
-  const std::unique_ptr<Network> network = make_uv_network(loop);
   const std::unique_ptr<ProcessStarter> starter = make_process_starter(loop, keeper->get());
   int code = kFailed;
   {
-    Up up(loop, *network, *starter, plan, run, std::filesystem::absolute(options.file).string(),
+    const Networks networks = isolated != nullptr ? isolated->networks(loop) : Networks{make_uv_network(loop), {}};
+    Up up(loop, networks, *starter, plan, run, std::filesystem::absolute(options.file).string(),
           prepared.policies, output, detached);
+    later.reset();
     loop.run();
     code = up.exit_code();
   }
+  isolated.reset();
   if (code == kDone) output.say("mesh " + plan.name + " is down; its logs are in " + run.logs());
   if (detached != nullptr) detached->finish("", code);
   return code;
@@ -209,7 +247,7 @@ Result<void> name_collector(const UpOptions& options, MeshFile& file) {
 }  // namespace
 
 int up(const UpOptions& options) {
-  Preparation prepared = prepare(options.file);
+  Preparation prepared = prepare(options.file, options.isolate);
   if (!prepared.problems.empty()) {
     std::string text = "nothing was started:";
     for (const std::string& problem : prepared.problems) text += "\n  " + problem;

@@ -110,6 +110,7 @@ ServiceGroup read_group(const std::string& name, const YamlTree& value, FileProb
                                 " leave it out: then the open port counts");
   }
   group.directory = fields.text("directory", ".");
+  group.user = fields.text("user");
   const std::string restart = fields.text("restart", "always");
   if (restart != "always" && restart != "never") {
     fields.report("restart", "must be always or never, is \"" + restart + "\"");

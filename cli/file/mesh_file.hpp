@@ -33,6 +33,7 @@ struct ServiceGroup {
   TextPairs environment;
   std::string health;                // a path that answers 2xx or 3xx; empty: the port is open
   std::string directory;             // to run in, relative to the file
+  std::string user;                  // to run as, in a namespace of its own; empty: not said
   Restart restart = Restart::always;
   std::optional<std::vector<std::string>> calls;  // Services it gets a URL variable for; all
 

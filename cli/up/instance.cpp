@@ -1,5 +1,9 @@
 #include "cli/up/instance.hpp"
 
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
 #include <nlohmann/json.hpp>
 
 namespace tulle::cli {
@@ -14,13 +18,17 @@ constexpr Duration kServiceGrace = 5s;
 
 Address loopback(uint16_t port) { return Address::parse("127.0.0.1", port).value(); }
 
+Address service_address(const InstancePlan& plan) {
+  return Address::parse(plan.address, plan.port).value();
+}
+
 ProcessSpec sidecar_spec(const InstancePlan& plan) {
   return {plan.name + ".sidecar", plan.sidecar, {loopback(plan.admin_port), "/ready"}, true,
           kSidecarGrace};
 }
 
 ProcessSpec service_spec(const InstancePlan& plan) {
-  return {plan.name, plan.child, {loopback(plan.port), plan.health},
+  return {plan.name, plan.child, {service_address(plan), plan.health},
           plan.restart == ServiceGroup::Restart::always, kServiceGrace};
 }
 
@@ -101,8 +109,18 @@ bool Instance::store_token() {
   }
   Result<void> written =
       write_file(plan_.token_path, document["token"].get<std::string>() + "\n", 0600);
+  if (written && plan_.sidecar_user) written = hand_to_sidecar();
   if (!written) refusal_ = written.error().detail;
   return written.has_value();
+}
+
+// A sidecar with a user and a view of the machine of its own gets what it reads beside what it writes.
+Result<void> Instance::hand_to_sidecar() const {
+  const Result<std::string> bundle = read_whole_file(plan_.trust_bundle);
+  if (!bundle) return bundle.error();
+  if (Result<void> written = write_file(plan_.directory + "/root.pem", *bundle); !written) return written;
+  if (::chown(plan_.token_path.c_str(), *plan_.sidecar_user, *plan_.sidecar_user) == 0) return {};
+  return Error{Code::io_error, Origin::local, plan_.token_path + ": " + ::strerror(errno)};
 }
 
 void Instance::tell(const SupervisedProcess& process, State& told) {
@@ -115,7 +133,7 @@ void Instance::tell(const SupervisedProcess& process, State& told) {
     case State::up:
       if (!is_service && process.deaths() == 0) return;
       journal.event(name, Journal::Weight::good,
-                    is_service ? "up, http://127.0.0.1:" + std::to_string(plan_.port) : "up again");
+                    is_service ? "up, http://" + service_address(plan_).to_string() : "up again");
       if (is_service) slow_.disarm();
       return;
     case State::unhealthy:
@@ -157,7 +175,9 @@ void Instance::tell_slow_start() {
   surroundings_.journal.event(
       plan_.name, Journal::Weight::warning,
       "has started but is not up after 10 s: " + service_.health_reason() +
-          "\n  It must listen on 127.0.0.1, on the port in the variable PORT (" +
+          "\n  It must listen on " +
+          (plan_.network_namespace.empty() ? "127.0.0.1" : "all addresses, not only on loopback") +
+          ", on the port in the variable PORT (" +
           std::to_string(plan_.port) + ")" +
           (plan_.health.empty() ? "" : ", and answer GET " + plan_.health + " with 200"));
 }

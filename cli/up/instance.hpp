@@ -40,6 +40,7 @@ class Instance final : private Task {
   Task& task() { return *this; }
   void start_sidecar();
   bool store_token();
+  Result<void> hand_to_sidecar() const;
   void tell(const SupervisedProcess& process, SupervisedProcess::State& told);
   void tell_death(const SupervisedProcess& process);
   void tell_slow_start();

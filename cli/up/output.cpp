@@ -98,7 +98,7 @@ std::string state_table(const RunRecord& record, const Palette& palette) {
              record.api.substr(record.api.find("://") + 3), "", ""});
   for (const InstanceRecord& one : record.instances) {
     table.row({one.name, one.service, coloured_state(one.state, palette),
-               "127.0.0.1:" + std::to_string(one.port), std::to_string(one.restarts),
+               address_text(one), std::to_string(one.restarts),
                palette.dim(without_controls(one.detail))});
   }
   return table.text();

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +24,8 @@ struct Programs {
 
 struct ControlPlanePlan {
   uint16_t xds_port = 0, api_port = 0, metrics_port = 0;
+  std::string address = "127.0.0.1";  // of xDS; the API is on loopback
+  std::string network_namespace;      // empty: that of the machine
   std::string config_path;
   std::string config;   // JSON
   ChildOptions child;
@@ -41,7 +44,9 @@ struct InstancePlan {
   std::string group;
   std::string service;
   std::string directory;          // of its own files, in the run directory
-  uint16_t port = 0;              // where the service listens, plain, loopback
+  std::string network_namespace;  // empty: that of the machine, shared with all
+  std::string address = "127.0.0.1";  // where the service listens, plain
+  uint16_t port = 0;
   uint16_t inbound_port = 0;      // its sidecar: mutual TLS from others
   uint16_t outbound_port = 0;     // its sidecar: what the service calls through
   uint16_t admin_port = 0;        // its sidecar: /ready, /metrics, /config
@@ -49,6 +54,11 @@ struct InstancePlan {
   std::string bootstrap_path;
   std::string bootstrap;          // JSON
   std::string token_path;
+  // In a namespace: who the sidecar and the service run as (empty: as we are), and the bundle that
+  // the sidecar cannot read where it is.
+  std::optional<uint32_t> sidecar_user;
+  std::string user;
+  std::string trust_bundle;
   ChildOptions sidecar;
   ChildOptions child;
   std::string health;             // path; empty: the port is open

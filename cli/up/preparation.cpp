@@ -7,6 +7,8 @@
 #include <filesystem>
 
 #include "cli/documents.hpp"
+#include "cli/isolate/entrance.hpp"
+#include "cli/isolate/isolated_network.hpp"
 
 extern char** environ;
 
@@ -76,6 +78,24 @@ void check_commands(const MeshFile& file, const std::string& path, Preparation& 
   }
 }
 
+// Who applications run as can be chosen where sidecars are told from them by it.
+void check_users(const MeshFile& file, const std::string& path, bool isolated, Preparation& found) {
+  for (const ServiceGroup& group : file.groups) {
+    if (group.user.empty()) continue;
+    const std::string place = path + ": services." + group.name + ".user: ";
+    if (!isolated) {
+      found.problems.push_back(place + "only has a meaning with --isolate; without, all run as you");
+      continue;
+    }
+    const Result<User> user = find_user(group.user);
+    if (!user) {
+      found.problems.push_back(place + user.error().detail);
+    } else if (user->id == kSidecarUser) {
+      found.problems.push_back(place + group.user + " is the sidecars' user: what it sends is not captured");
+    }
+  }
+}
+
 void read_policies(const MeshFile& file, Preparation& found) {
   FoundDocuments documents = find_documents(file.policies, found.base);
   std::ranges::move(documents.problems, std::back_inserter(found.problems));
@@ -108,7 +128,7 @@ std::string find_program(const std::string& name, const std::string& directory,
   }
 }
 
-Preparation prepare(const std::string& path) {
+Preparation prepare(const std::string& path, bool isolated) {
   Preparation found;
   Result<std::string> text = read_whole_file(path);
   if (!text) {
@@ -121,7 +141,9 @@ Preparation prepare(const std::string& path) {
   std::optional<MeshFile> file = read_mesh_file(*text, problems);
   for (const FileProblem& problem : problems) found.problems.push_back(problem.text(path));
   find_programs(found);
+  if (isolated) std::ranges::move(IsolatedNetwork::obstacles(), std::back_inserter(found.problems));
   if (!file) return found;
+  check_users(*file, path, isolated, found);
   check_commands(*file, path, found);
   read_policies(*file, found);
   if (found.problems.empty()) found.file = std::move(file);

@@ -23,7 +23,8 @@ struct Preparation {
   std::vector<std::string> problems;
 };
 
-Preparation prepare(const std::string& path);
+// `isolated`: for namespaces, which need more of this machine.
+Preparation prepare(const std::string& path, bool isolated);
 
 // The file that would be run, looked up in PATH as execvp() does; empty: none.
 std::string find_program(const std::string& name, const std::string& directory,

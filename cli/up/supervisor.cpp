@@ -20,11 +20,13 @@ bool ended(const SupervisedProcess& process) { return !process.runs(); }
 }  // namespace
 
 Supervisor::Supervisor(Loop& loop, SupervisedProcess::Surroundings surroundings, const Plan& plan,
-                       RunDirectory run, std::vector<ApiStep> policies, Task& owner)
+                       RunDirectory run, std::vector<ApiStep> policies, Task& owner,
+                       std::vector<Network*> networks)
     : Task(loop),
       surroundings_(surroundings),
       plan_(plan),
       run_(std::move(run)),
+      networks_(std::move(networks)),
       policies_(std::move(policies)),
       owner_(owner),
       control_plane_(loop, surroundings, control_plane_spec(plan.control_plane), *this),
@@ -96,9 +98,11 @@ void Supervisor::await_documents() {
   sequence_.reset();
   if (refused) return fail(*refused);
   phase_ = Phase::instances;
-  for (const InstancePlan& instance : plan_.instances) {
-    instances_.push_back(
-        std::make_unique<Instance>(loop_, surroundings_, *client_, instance, task()));
+  for (size_t i = 0; i < plan_.instances.size(); ++i) {
+    Network& network = networks_.empty() ? surroundings_.network : *networks_[i];
+    instances_.push_back(std::make_unique<Instance>(
+        loop_, SupervisedProcess::Surroundings{network, surroundings_.starter, surroundings_.journal},
+        *client_, plan_.instances[i], task()));
   }
 }
 
@@ -167,9 +171,13 @@ RunRecord Supervisor::record() const {
   record.control_plane_pid = control_plane_.id();
   record.control_plane_state = to_string(control_plane_.state());
   record.api = "https://127.0.0.1:" + std::to_string(plan_.control_plane.api_port);
-  record.xds = "127.0.0.1:" + std::to_string(plan_.control_plane.xds_port);
+  record.xds = plan_.control_plane.address + ":" + std::to_string(plan_.control_plane.xds_port);
+  record.network_namespace = plan_.control_plane.network_namespace;
   for (const InstancePlan& plan : plan_.instances) {
     InstanceRecord one{plan.name, plan.group, plan.service, "waiting"};
+    one.address = plan.address;
+    one.network_namespace = plan.network_namespace;
+    one.user = plan.user;
     one.port = plan.port;
     one.inbound_port = plan.inbound_port;
     one.outbound_port = plan.outbound_port;

@@ -27,9 +27,11 @@ class Supervisor final : private Task {
   enum class Phase : uint8_t { control_plane, documents, instances, up, stopping, over };
 
   // `policies`: documents to put once the Services are there. `owner` is woken when something that
-  // is shown has changed. plan must outlive this.
+  // is shown has changed. plan must outlive this. `networks`: how each instance is reached, in the
+  // order of the plan; empty: all as the control plane is.
   Supervisor(Loop& loop, SupervisedProcess::Surroundings surroundings, const Plan& plan,
-             RunDirectory run, std::vector<ApiStep> policies, Task& owner);
+             RunDirectory run, std::vector<ApiStep> policies, Task& owner,
+             std::vector<Network*> networks = {});
   ~Supervisor() override;
 
   void stop();   // once: orderly; again: kill
@@ -57,6 +59,7 @@ class Supervisor final : private Task {
   SupervisedProcess::Surroundings surroundings_;
   const Plan& plan_;
   const RunDirectory run_;
+  const std::vector<Network*> networks_;
   std::vector<ApiStep> policies_;
   Task& owner_;
   Phase phase_ = Phase::control_plane;
