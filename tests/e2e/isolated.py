@@ -71,7 +71,7 @@ def run(*command, check=True, seconds=60, **more):
 class Isolated:
     """One mesh. close() ends it and fails when something of it is left, or a sanitizer has spoken."""
 
-    def __init__(self, services, *arguments, name="apart", wait=True):
+    def __init__(self, services, *arguments, name="apart", begin=True):
         self.folder = tempfile.mkdtemp(prefix="tulle-apart-")
         os.chmod(self.folder, 0o755)  # applications have users of their own
         self.env = dict(os.environ, XDG_RUNTIME_DIR=self.folder, NO_COLOR="1", http_proxy="http://127.0.0.1:9")
@@ -81,7 +81,8 @@ class Isolated:
         self.file = self.write("mesh.yaml", json.dumps({"name": name, "access_log": "all", "services": services(self)
                                                         if callable(services) else services}))
         self.ups = []
-        self.up = self.start(*arguments, wait=wait)
+        if begin:
+            self.start(*arguments)
 
     def path(self, name):
         return os.path.join(self.folder, name)
@@ -92,19 +93,17 @@ class Isolated:
         os.chmod(self.path(name), mode)
         return self.path(name)
 
-    def start(self, *arguments, wait=True):
+    def start(self, *arguments):
         up = mesh.Process("up-%d" % len(self.ups), [TULLE, "up", self.file, "--isolate", "--sidecar-logs", *arguments],
                           self.folder, self.env, own_session=True)
         self.ups.append(up)
         self.up = up
-        if wait:
-            try:
-                up.wait_for_line(r"(\d+) of \1 instances are up", 120, "out")
-                self.wait_synced()
-            except BaseException:
-                self.end()
-                raise
-        return up
+        try:
+            up.wait_for_line(r"(\d+) of \1 instances are up", 120, "out")
+            self.wait_synced()
+        except BaseException:
+            self.end()
+            raise
 
     def tulle(self, *arguments, check=True, **more):
         return run(TULLE, *arguments, check=check, env=self.env, cwd=self.folder, **more)

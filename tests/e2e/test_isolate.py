@@ -230,9 +230,8 @@ class Leaving(unittest.TestCase):
             self.assertIn("hello-1", apart.inside("hello-1", "curl", "-sS", "http://hello/").stdout)
 
     def test_in_the_background(self):
-        apart = Isolated({"hello": {"command": PYTHON, "port": 80, "health": "/"}}, wait=False)
+        apart = Isolated({"hello": {"command": PYTHON, "port": 80, "health": "/"}}, begin=False)
         self.addCleanup(apart.close)
-        apart.end()
         apart.tulle("up", apart.file, "--isolate", "--detach", seconds=120)
         self.addCleanup(apart.tulle, "down", check=False)
         self.assertIn("hello-1", apart.inside("hello-1", "curl", "-sS", "http://hello/").stdout)

