@@ -17,7 +17,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BUILD = os.path.join(ROOT, "build", "coverage")
 GUARD = ["framing_guard", "framing_fields", "chunk_guard"]
 ALSO = ["core/http/authority.cpp", "core/http/fields.cpp", "core/http/head.cpp", "core/http/websocket.cpp",
-        "core/base/assert.cpp"]
+        "core/base/assert.cpp", "core/base/memory_budget.cpp"]
 TESTS = ["core/http/%s_test.cpp" % name for name in GUARD]
 # What the guard does not call (and would need OpenSSL) is left out by the linker.
 FLAGS = ["-std=c++20", "-O0", "-g", "-ffunction-sections", "-I" + ROOT, "-c"]
