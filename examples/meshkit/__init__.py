@@ -1,4 +1,4 @@
-"""What examples and end-to-end tests share: processes, certificates, a reader of captures.
+"""What examples and end-to-end tests share: processes, certificates, a collector of traces, a reader of captures.
 
 Standard library only; the `openssl` command makes the certificates.
 """

@@ -5,22 +5,26 @@ import threading
 
 
 class Collector:
-    """POST /api/v2/spans. It keeps the newest so many spans."""
+    """POST /api/v2/spans. It keeps the newest so many spans. tests/e2e/collector.py reads more than Zipkin JSON."""
 
     KEPT = 2000
+    PROTOCOL = "HTTP/1.0"  # no connection is left when the collector goes away
+    STATUS = 202
 
     def __init__(self):
         self.lock = threading.Lock()
-        self.spans = []
+        self.kept = []
         collector = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
-            # HTTP/1.0: no connection is left when the collector goes away.
+            protocol_version = self.PROTOCOL
+
             def do_POST(self):
-                spans = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                body = self.rfile.read(int(self.headers["content-length"]))
+                spans = collector.read(self.path, self.headers["content-type"], body)
                 with collector.lock:
-                    collector.spans = (collector.spans + spans)[-collector.KEPT:]
-                self.send_response(202)
+                    collector.kept = (collector.kept + spans)[-collector.KEPT:]
+                self.send_response(collector.STATUS)
                 self.send_header("content-length", "0")
                 self.end_headers()
 
@@ -31,13 +35,18 @@ class Collector:
             daemon_threads = True
 
         self.server = Server(("127.0.0.1", 0), Handler)
-        self.url = "http://127.0.0.1:%d" % self.server.server_port
+        self.port = self.server.server_port
+        self.url = "http://127.0.0.1:%d" % self.port
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def read(self, _path, _content_type, body):
+        """The spans of a request."""
+        return json.loads(body)
 
     def traces(self):
         """The spans of each trace, in the order of their beginning."""
         with self.lock:
-            spans = sorted(self.spans, key=lambda span: span["timestamp"])
+            spans = sorted(self.kept, key=lambda span: span["timestamp"])
         found = {}
         for span in spans:
             found.setdefault(span["traceId"], []).append(span)

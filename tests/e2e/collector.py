@@ -3,12 +3,13 @@
 The OTLP reader knows the wire format of protobuf and the few field numbers it needs, and nothing of
 the program under test.
 """
-import http.server
 import json
 import socket
+import sys
 import threading
 
-from mesh import PATIENCE, Failure, wait_for
+from mesh import PATIENCE, Failure, wait_for  # first: it makes meshkit known
+import meshkit.collector
 
 SERVER, CLIENT = 2, 3
 
@@ -89,43 +90,28 @@ def zipkin_spans(body):
                    "error" in span["tags"])
 
 
-class Collector:
-    """POST /v1/traces and POST /api/v2/spans."""
+class Collector(meshkit.collector.Collector):
+    """POST /v1/traces and POST /api/v2/spans. It keeps every span, on connections that stay."""
+
+    KEPT = sys.maxsize
+    PROTOCOL = "HTTP/1.1"
+    STATUS = 200
+    READERS = {"/v1/traces": ("application/x-protobuf", otlp_spans),
+               "/api/v2/spans": ("application/json", zipkin_spans)}
 
     def __init__(self):
-        self.lock = threading.Lock()
-        self.kept = []
         self.problems = []
-        collector = self
+        super().__init__()
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["content-length"]))
-                reader = {"/v1/traces": ("application/x-protobuf", otlp_spans),
-                          "/api/v2/spans": ("application/json", zipkin_spans)}.get(self.path)
-                try:
-                    if reader is None or reader[0] != self.headers["content-type"]:
-                        raise ValueError("%s with %s" % (self.path, self.headers["content-type"]))
-                    found = list(reader[1](body))
-                    with collector.lock:
-                        collector.kept.extend(found)
-                except Exception as problem:
-                    collector.problems.append(repr(problem))
-                self.send_response(200)
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, *_):
-                pass
-
-        class Server(http.server.ThreadingHTTPServer):
-            daemon_threads = True
-
-        self.server = Server(("127.0.0.1", 0), Handler)
-        self.port = self.server.server_port
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+    def read(self, path, content_type, body):
+        try:
+            expected, spans_of = self.READERS.get(path, (None, None))
+            if expected is None or expected != content_type:
+                raise ValueError("%s with %s" % (path, content_type))
+            return list(spans_of(body))
+        except Exception as problem:
+            self.problems.append(repr(problem))
+            return []
 
     def spans(self, condition=lambda span: True):
         with self.lock:
@@ -138,10 +124,6 @@ class Collector:
         if self.problems or len(found) != count:
             raise Failure("%s %s" % (self.problems, found))
         return found
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
 
 
 class Deaf:
