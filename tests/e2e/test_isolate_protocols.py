@@ -116,7 +116,7 @@ def mariadb(apart):
 
 
 def services(apart):
-    for name in ("apart_grpc.py", "apart_websocket.py"):
+    for name in ("apart_grpc.py", "websocket_client.py", "websocket_echo.py"):
         shutil.copy(os.path.join(PEERS, name), apart.path(name))
     apart.write("first.py", SPEAKS_FIRST)
     apart.write("half_close.py", HALF_CLOSE)
@@ -126,7 +126,7 @@ def services(apart):
     return {
         "web": {"command": [PYTHON, "service.py"], "port": 80, "health": "/"},
         "rpc": {"command": [PYTHON, "apart_grpc.py", "serve"], "port": 50051, "protocol": "grpc"},
-        "chat": {"command": [PYTHON, "apart_websocket.py", "serve"], "port": 9001},
+        "chat": {"command": [PYTHON, "websocket_echo.py"], "port": 9001},
         "cache": {"command": [mesh.program("redis-server"), "--port", "6379", "--bind", "0.0.0.0", "::",
                               "--protected-mode", "no", "--save", ""], "port": 6379, "protocol": "redis"},
         "sql": {"command": postgres(apart), "port": 5432, "protocol": "postgresql", "user": "postgres"},
@@ -194,7 +194,8 @@ class Protocols:
 
     def test_websocket(self):
         for address in self.each_address("chat"):
-            self.assertEqual("echoed", self.client(PYTHON, "apart_websocket.py", "call", self.url("ws", address, "chat")))
+            said = self.client(PYTHON, "websocket_client.py", self.url("ws", address, "chat"))
+            self.assertEqual("all is well", said)
 
     def test_redis(self):
         for address in self.each_address("cache"):

@@ -103,8 +103,8 @@ class ThroughAPair(SharedMeshCase):
         cls.port = cls.outbound.port("outbound")
 
     def test_client_and_server_of_the_distribution(self):
-        done = subprocess.run(websocket_peer("websocket_client.py") + [str(self.port)], capture_output=True,
-                              timeout=120)
+        uri = "ws://127.0.0.1:%d/chat?x=1" % self.port
+        done = subprocess.run(websocket_peer("websocket_client.py") + [uri], capture_output=True, timeout=120)
         self.assertEqual(b"all is well\n", done.stdout, done.stderr.decode())
 
     def test_the_sidecars_speak_extended_connect_between_them(self):

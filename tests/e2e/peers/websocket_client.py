@@ -1,13 +1,13 @@
-"""A WebSocket client of another make than ours: websocket_client.py PORT. Prints "all is well"."""
+"""A WebSocket client of another make than ours: websocket_client.py URI. Prints "all is well"."""
 import asyncio
 import sys
 
 import websockets
 
 
-async def main(port):
-    async with websockets.connect("ws://127.0.0.1:%d/chat?x=1" % port, subprotocols=["other", "chat"],
-                                  max_size=1 << 25, ping_interval=None) as connection:
+async def main(uri):
+    async with websockets.connect(uri, subprotocols=["other", "chat"], max_size=1 << 25,
+                                  ping_interval=None) as connection:
         assert connection.subprotocol == "chat", connection.subprotocol
         for message in ("hello", "", "\u00e4\u20ac", b"\0\xff" * 1000, "x" * 70000, b"y" * (1 << 20)):
             await connection.send(message)
@@ -26,4 +26,4 @@ async def main(port):
         assert connection.close_code == 4001, connection.close_code
     print("all is well", flush=True)
 
-asyncio.run(main(int(sys.argv[1])))
+asyncio.run(main(sys.argv[1]))
