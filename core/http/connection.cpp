@@ -3,13 +3,12 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/http/http2_preface.hpp"
 #include "core/http/roster.hpp"
 #include "core/net/loop.hpp"
 
 namespace tulle {
 namespace {
-
-constexpr ByteView kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 // A codec is asked for a little more than the byte stream's mark, so that a codec which stops short
 // has put the backlog above the mark, and on_drain() is certain to come.
@@ -121,7 +120,7 @@ bool Connection::detect(ByteView bytes) {
   if (options_.role == Codec::Role::client) return false;
   if (choose_by_name()) return true;
   if (sniffed_.empty()) watched_since_ = loop_.now();
-  const ByteView expected = kPreface.substr(sniffed_.size());
+  const ByteView expected = kHttp2Preface.substr(sniffed_.size());
   const size_t compared = std::min(expected.size(), bytes.size());
   const bool matches = bytes.substr(0, compared) == expected.substr(0, compared);
   if (matches && compared < expected.size()) {

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "core/http/framing_guard.hpp"
+#include "core/http/http2_preface.hpp"
 
 namespace tulle::accept {
 namespace {
@@ -18,7 +19,6 @@ Sniffed verdict(Kind kind) {
 
 // ---- HTTP -----------------------------------------------------------------------------------
 
-constexpr ByteView kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 constexpr ByteView kVersion = "HTTP/";
 constexpr size_t kLongestMethod = 32;
 // As much of a request line as HTTP itself would take; a longer target is refused there.
@@ -65,9 +65,9 @@ Sniffed sniff_request_line(ByteView first) {
 }
 
 Sniffed sniff_http(ByteView first) {
-  const size_t compared = std::min(first.size(), kPreface.size());
-  if (first.substr(0, compared) == kPreface.substr(0, compared)) {
-    return verdict(compared == kPreface.size() ? Kind::http2 : Kind::undecided);
+  const size_t compared = std::min(first.size(), kHttp2Preface.size());
+  if (first.substr(0, compared) == kHttp2Preface.substr(0, compared)) {
+    return verdict(compared == kHttp2Preface.size() ? Kind::http2 : Kind::undecided);
   }
   return sniff_request_line(first);
 }
