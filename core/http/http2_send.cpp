@@ -52,10 +52,11 @@ class FieldArray {
     used_digits_ = static_cast<size_t>(end - digits_);
     add(name, {begin, static_cast<size_t>(end - begin)}, 0, Copy::yes);
   }
-  void add_all(const Fields& fields, Copy copy = Copy::no) {
+  void add_all(const Fields& fields, Http2SpeltNames& names, nghttp2_session* session,
+               Copy copy = Copy::no) {
     for (const Fields::Field field : fields) {
       if (!is_wanted(field)) continue;
-      add(field.name, field.value, flags_of(field), copy);
+      add(field.name, field.value, flags_of(field, names, session), copy);
       if (copy == Copy::yes) fields_.back().flags &= ~NGHTTP2_NV_FLAG_NO_COPY_NAME;
     }
   }
@@ -75,23 +76,35 @@ class FieldArray {
   }
 
   // Secrets stay out of the compression table, where they could be guessed (RFC 7541, 7.1.3). So
-  // does what is new in every request: it would only push out what repeats, and that costs a tenth
-  // of the codec's time.
-  static uint8_t flags_of(const Fields::Field& field) {
+  // does what is new in every request, but for its name: it would only push out what repeats, and
+  // that costs a tenth of the codec's time.
+  static uint8_t flags_of(const Fields::Field& field, Http2SpeltNames& names,
+                          nghttp2_session* session) {
     switch (field.id) {
       case FieldId::authorization:
       case FieldId::proxy_authorization:
-      case FieldId::idempotency_key:
+      case FieldId::idempotency_key: return NGHTTP2_NV_FLAG_NO_INDEX;
       case FieldId::traceparent:
       case FieldId::x_b3_spanid:
       case FieldId::x_b3_traceid:
-      case FieldId::x_request_id: return NGHTTP2_NV_FLAG_NO_INDEX;
+      case FieldId::x_request_id:
+        return names.due(field, [session] { return is_table_crowded(session); })
+                   ? NGHTTP2_NV_FLAG_NONE
+                   : NGHTTP2_NV_FLAG_NO_INDEX;
       case FieldId::b3:  // "0" repeats
         return field.value.size() > 1 ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE;
       case FieldId::cookie:
         return field.value.size() < kShortCookie ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE;
       default: return NGHTTP2_NV_FLAG_NONE;
     }
+  }
+
+  // nghttp2's table is as large as the peer allows, and at most 4096 bytes.
+  static bool is_table_crowded(nghttp2_session* session) {
+    const uint32_t allowed =
+        nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_HEADER_TABLE_SIZE);
+    const size_t size = std::min<size_t>(allowed, NGHTTP2_DEFAULT_HEADER_TABLE_SIZE);
+    return nghttp2_session_get_hd_deflate_dynamic_table_size(session) > size / 2;
   }
 
   std::vector<nghttp2_nv> fields_;
@@ -230,7 +243,7 @@ void Http2Codec::submit_interims(Http2Stream& s) {
   while (const Head* head = s.stream->departing_interim()) {
     FieldArray& fields = FieldArray::empty_one();
     fields.add_number(":status", static_cast<uint64_t>(head->status));
-    fields.add_all(head->fields, Copy::yes);
+    fields.add_all(head->fields, spelt_names_, session_, Copy::yes);
     if (!s.submitted && head->status != 101) {
       nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, s.id, nullptr, fields.data(),
                              fields.size(), nullptr);
@@ -266,7 +279,7 @@ void Http2Codec::submit_request(Http2Stream& s, const Head& head, bool whole) {
   }
   if (!head.authority.empty()) fields.add(":authority", head.authority);
   if (switches) fields.add(":protocol", head.protocol);
-  fields.add_all(head.fields);
+  fields.add_all(head.fields, spelt_names_, session_);
   if (head.content_length && !switches && head.method != Method::connect) {
     fields.add_number("content-length", *head.content_length);
   }
@@ -321,7 +334,7 @@ void Http2Codec::submit_response(Http2Stream& s, const Head& head, bool whole) {
   FieldArray& fields = FieldArray::empty_one();
   fields.add_number(":status", static_cast<uint64_t>(status));
   if (declined) fields.add_number(kDeclinedStatus, static_cast<uint64_t>(head.status));
-  fields.add_all(head.fields);
+  fields.add_all(head.fields, spelt_names_, session_);
   const bool open = s.tunnel && status / 100 == 2;
   if (head.content_length && head.status != 204 && !open) {
     fields.add_number("content-length", *head.content_length);
@@ -344,7 +357,7 @@ void Http2Codec::submit_refusal(int32_t id, Code why) {
 
 void Http2Codec::submit_trailers(Http2Stream& s) {
   FieldArray& fields = FieldArray::empty_one();
-  fields.add_all(s.stream->departing_trailers());
+  fields.add_all(s.stream->departing_trailers(), spelt_names_, session_);
   nghttp2_submit_trailer(session_, s.id, fields.data(), fields.size());
 }
 
