@@ -5,23 +5,9 @@
 #include <vector>
 
 #include "control-plane/build/build_fixture_test.hpp"
-#include "sidecar/config/compile.hpp"
-#include "tests/support/certificates.hpp"
 
 namespace tulle::build {
 namespace {
-
-const config::Materials& materials() {
-  static const config::Materials made = [] {
-    const tulle::testing::TestCa ca;
-    const auto leaf = ca.issue_spiffe("spiffe://mesh.local/ns/default/sa/orders");
-    config::Materials all;
-    all.identity =
-        config::Identity{leaf.certificate_pem, leaf.key_pem, ca.pem(), "mesh.local", "test"};
-    return all;
-  }();
-  return made;
-}
 
 std::string problems_of(const std::string& yaml) {
   const testing::Scenario mesh(yaml);
@@ -35,7 +21,7 @@ std::string problems_of(const std::string& yaml) {
   const xds::ResourceSet resources =
       build_all(mesh.index, mesh.mesh, testing::node_of(), destinations);
   EXPECT_EQ(resources.all(ResourceType::listener).size(), destinations.size() + 2);
-  return config::to_text(config::compile(resources, materials(), nullptr).problems);
+  return config::to_text(testing::compiled(resources).problems);
 }
 
 std::string route(const std::string& rules) {

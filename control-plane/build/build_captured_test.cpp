@@ -9,9 +9,7 @@
 #include "envoy/config/listener/v3/listener.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 #include "envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.pb.h"
-#include "sidecar/config/compile.hpp"
 #include "sidecar/config/snapshot.hpp"
-#include "tests/support/certificates.hpp"
 
 namespace tulle::build {
 namespace {
@@ -19,6 +17,7 @@ namespace {
 using envoy::config::listener::v3::Listener;
 using envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
 using envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy;
+using testing::parsed;
 using testing::Scenario;
 
 const std::string kShop = R"(
@@ -51,14 +50,8 @@ Node captured(bool permissive = false) {
 
 // The snapshot that a sidecar makes of it.
 config::Compiled accepted(const Scenario& mesh, const Node& node,
-                                const std::vector<std::string>& destinations = {}) {
-  const tulle::testing::TestCa ca;
-  const auto leaf = ca.issue_spiffe("spiffe://mesh.local/ns/default/sa/orders");
-  config::Materials materials;
-  materials.identity =
-      config::Identity{leaf.certificate_pem, leaf.key_pem, ca.pem(), "mesh.local", "test"};
-  auto outcome = config::compile(build_all(mesh.index, mesh.mesh, node, destinations), materials,
-                                 nullptr);
+                          const std::vector<std::string>& destinations = {}) {
+  auto outcome = testing::compiled(build_all(mesh.index, mesh.mesh, node, destinations));
   EXPECT_EQ(config::to_text(outcome.problems), "");
   return outcome;
 }
@@ -157,27 +150,19 @@ TEST(BuildCaptured, PermissiveLetsTheRestThrough) {
 
 // ---- what is called ---------------------------------------------------------------------------
 
-Listener listener(const Built& built) {
-  Listener made;
-  EXPECT_NE(built.resource, nullptr);
-  if (built.resource == nullptr) return made;
-  EXPECT_TRUE(made.ParseFromString(built.resource->bytes));
-  return made;
-}
-
 TEST(BuildCaptured, AServicesAddressIsTheService) {
   const Scenario mesh(kShop);
   for (const char* name : {"10.96.0.7:6379", "[fd00:96::7]:6379"}) {
     TcpProxy proxy;
     const Built built = mesh.built(ResourceType::listener, name);
-    ASSERT_TRUE(listener(built).api_listener().api_listener().UnpackTo(&proxy)) << name;
+    ASSERT_TRUE(parsed<Listener>(built).api_listener().api_listener().UnpackTo(&proxy)) << name;
     EXPECT_EQ(proxy.cluster(), "outbound|6379||cache.default.svc.cluster.local");
   }
   HttpConnectionManager manager;
   const Built web = mesh.built(ResourceType::listener, "10.96.0.7:80", "elsewhere");
-  ASSERT_TRUE(listener(web).api_listener().api_listener().UnpackTo(&manager));
+  ASSERT_TRUE(parsed<Listener>(web).api_listener().api_listener().UnpackTo(&manager));
   EXPECT_EQ(manager.rds().route_config_name(), "80|cache.default");
-  EXPECT_TRUE(listener(web).has_default_filter_chain());
+  EXPECT_TRUE(parsed<Listener>(web).has_default_filter_chain());
   EXPECT_EQ(mesh.built(ResourceType::listener, "10.96.0.7:81").resource, nullptr);
   EXPECT_EQ(mesh.built(ResourceType::listener, "10.96.0.8:80").resource, nullptr);
   const auto outcome = accepted(mesh, captured(), {"10.96.0.7:80", "[fd00:96::7]:6379", "10.0.0.5:5432"});

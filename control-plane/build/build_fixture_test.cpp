@@ -4,6 +4,7 @@
 
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "envoy/config/route/v3/route.pb.h"
+#include "tests/support/certificates.hpp"
 
 namespace tulle::build::testing {
 
@@ -167,6 +168,18 @@ Node node_of(const std::string& namespace_name) {
   node.outbound = *Address::parse("127.0.0.1:15001");
   node.ports = {{"http", 8080, *Address::parse("127.0.0.1:15006"), model::AppProtocol::http}};
   return node;
+}
+
+config::Compiled compiled(const xds::ResourceSet& resources) {
+  static const config::Materials materials = [] {
+    const tulle::testing::TestCa ca;
+    const auto leaf = ca.issue_spiffe("spiffe://mesh.local/ns/default/sa/orders");
+    config::Materials made;
+    made.identity =
+        config::Identity{leaf.certificate_pem, leaf.key_pem, ca.pem(), "mesh.local", "test"};
+    return made;
+  }();
+  return config::compile(resources, materials, nullptr);
 }
 
 std::string routes_text(const Built& built) {

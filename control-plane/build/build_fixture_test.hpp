@@ -1,4 +1,5 @@
-// What the tests of this folder share: documents from YAML, and resources as short lines of text.
+// What the tests of this folder share: documents from YAML, what is built of them as messages or as
+// short lines of text, and what a sidecar makes of it.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -9,6 +10,7 @@
 
 #include "control-plane/build/build.hpp"
 #include "control-plane/model/read.hpp"
+#include "sidecar/config/compile.hpp"
 
 namespace tulle::build::testing {
 
@@ -24,6 +26,20 @@ Node node_of(const std::string& namespace_name = "default");
 std::string routes_text(const Built& built);
 // One line per endpoint: "127.0.0.1:9001 weight=2 region/zone/sub DRAINING".
 std::string endpoints_text(const Built& built);
+
+// The message that was built; an empty one, and a failed test, when there is none.
+template <class Message>
+Message parsed(const Built& built) {
+  Message message;
+  EXPECT_NE(built.resource, nullptr);
+  if (built.resource != nullptr) {
+    EXPECT_TRUE(message.ParseFromString(built.resource->bytes));
+  }
+  return message;
+}
+
+// What a sidecar with an identity of the mesh makes of resources.
+config::Compiled compiled(const xds::ResourceSet& resources);
 
 class Scenario {
  public:

@@ -10,8 +10,6 @@
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 #include "envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.pb.h"
 #include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
-#include "sidecar/config/compile.hpp"
-#include "tests/support/certificates.hpp"
 
 namespace tulle::build {
 namespace {
@@ -19,6 +17,7 @@ namespace {
 using envoy::config::listener::v3::Listener;
 using envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
 using envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy;
+using testing::parsed;
 using testing::Scenario;
 
 const std::string kCache = R"(
@@ -38,12 +37,11 @@ spec:
   - {name: any, port: 7000, inbound: "10.0.0.5:15007"}
 )";
 
-Listener listener(const Built& built) {
-  Listener made;
-  EXPECT_NE(built.resource, nullptr);
-  if (built.resource == nullptr) return made;
-  EXPECT_TRUE(made.ParseFromString(built.resource->bytes));
-  return made;
+Node cache_node() {
+  Node node = testing::node_of();
+  node.ports = {{"redis", 6379, *Address::parse("127.0.0.1:1"), model::AppProtocol::redis},
+                {"any", 7000, *Address::parse("127.0.0.1:2"), model::AppProtocol::unspecified}};
+  return node;
 }
 
 std::string cluster_in(const google::protobuf::Any& any) {
@@ -55,7 +53,7 @@ std::string cluster_in(const google::protobuf::Any& any) {
 
 TEST(BuildTcp, ADeclaredPortTakesOpaqueConnectionsOnly) {
   const Scenario mesh(kCache);
-  const Listener made = listener(mesh.built(ResourceType::listener, "cache:6379"));
+  const Listener made = parsed<Listener>(mesh.built(ResourceType::listener, "cache:6379"));
   EXPECT_EQ(cluster_in(made.api_listener().api_listener()),
             "outbound|6379||cache.default.svc.cluster.local");
   EXPECT_FALSE(made.has_default_filter_chain());
@@ -63,7 +61,7 @@ TEST(BuildTcp, ADeclaredPortTakesOpaqueConnectionsOnly) {
 
 TEST(BuildTcp, AnUndeclaredPortTakesBoth) {
   const Scenario mesh(kCache);
-  const Listener made = listener(mesh.built(ResourceType::listener, "cache:7000"));
+  const Listener made = parsed<Listener>(mesh.built(ResourceType::listener, "cache:7000"));
   EXPECT_TRUE(made.api_listener().api_listener().Is<HttpConnectionManager>());
   EXPECT_EQ(cluster_in(made.default_filter_chain().filters(0).typed_config()),
             "outbound|7000||cache.default.svc.cluster.local");
@@ -81,7 +79,7 @@ spec:
   rules: [{}]
 )");
   const Built built = mesh.built(ResourceType::listener, "cache:7000");
-  EXPECT_FALSE(listener(built).has_default_filter_chain());
+  EXPECT_FALSE(parsed<Listener>(built).has_default_filter_chain());
   EXPECT_TRUE(std::ranges::find(built.inputs, routes_input("default", "cache")) !=
               built.inputs.end());
 }
@@ -89,13 +87,13 @@ spec:
 TEST(BuildTcp, AnInstanceIsReachedByItsAddress) {
   const Scenario mesh(kCache);
   const Built built = mesh.built(ResourceType::listener, "10.0.0.5:6379");
-  EXPECT_EQ(cluster_in(listener(built).api_listener().api_listener()), "outbound|6379||10.0.0.5");
+  EXPECT_EQ(cluster_in(parsed<Listener>(built).api_listener().api_listener()),
+            "outbound|6379||10.0.0.5");
   EXPECT_EQ(built.inputs,
             (std::vector<Input>{address_input("10.0.0.5"), cluster_ip_input("10.0.0.5")}));
 
-  envoy::config::cluster::v3::Cluster cluster;
-  ASSERT_TRUE(cluster.ParseFromString(
-      mesh.built(ResourceType::cluster, "outbound|6379||10.0.0.5").resource->bytes));
+  const auto cluster = parsed<envoy::config::cluster::v3::Cluster>(
+      mesh.built(ResourceType::cluster, "outbound|6379||10.0.0.5"));
   const auto& socket = cluster.load_assignment().endpoints(0).lb_endpoints(0).endpoint().address()
                            .socket_address();
   EXPECT_EQ(socket.address() + ":" + std::to_string(socket.port_value()), "10.0.0.5:15006");
@@ -112,11 +110,9 @@ TEST(BuildTcp, AnInstanceIsReachedByItsAddress) {
 
 TEST(BuildTcp, InboundListenersByWhatIsDeclared) {
   const Scenario mesh(kCache);
-  Node node = testing::node_of();
-  node.ports = {{"redis", 6379, *Address::parse("127.0.0.1:1"), model::AppProtocol::redis},
-                {"any", 7000, *Address::parse("127.0.0.1:2"), model::AppProtocol::unspecified}};
+  const Node node = cache_node();
   const auto own = [&](const char* name) {
-    return listener(build(mesh.index, mesh.mesh, node, ResourceType::listener, name));
+    return parsed<Listener>(build(mesh.index, mesh.mesh, node, ResourceType::listener, name));
   };
   const Listener redis = own("inbound|6379");
   ASSERT_EQ(redis.filter_chains_size(), 1);
@@ -133,20 +129,13 @@ TEST(BuildTcp, InboundListenersByWhatIsDeclared) {
 }
 
 TEST(BuildTcp, AllOfItIsAcceptedByTheSidecar) {
-  const tulle::testing::TestCa ca;
-  const auto leaf = ca.issue_spiffe("spiffe://mesh.local/ns/default/sa/orders");
-  config::Materials materials;
-  materials.identity =
-      config::Identity{leaf.certificate_pem, leaf.key_pem, ca.pem(), "mesh.local", "test"};
   const Scenario mesh(kCache);
-  Node node = testing::node_of();
-  node.ports = {{"redis", 6379, *Address::parse("127.0.0.1:1"), model::AppProtocol::redis},
-                {"any", 7000, *Address::parse("127.0.0.1:2"), model::AppProtocol::unspecified}};
+  const Node node = cache_node();
   const xds::ResourceSet resources =
       build_all(mesh.index, mesh.mesh, node,
                 {"cache:6379", "cache:7000", "10.0.0.5:6379", "10.0.0.5:7000"});
   EXPECT_EQ(resources.all(ResourceType::listener).size(), 7u);
-  EXPECT_EQ(config::to_text(config::compile(resources, materials, nullptr).problems), "");
+  EXPECT_EQ(config::to_text(testing::compiled(resources).problems), "");
 }
 
 TEST(BuildTcp, RoutesForRequestsDoNotGoWithOpaquePorts) {

@@ -19,6 +19,7 @@ namespace {
 
 using testing::kMesh;
 using testing::node_of;
+using testing::parsed;
 using testing::Scenario;
 using envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
 
@@ -37,16 +38,6 @@ std::string route(const std::string& rules, const std::string& name = "kitchen",
 
 std::string with(const std::string& rules) {
   return Scenario(kMesh + route(rules)).routes(kKitchen);
-}
-
-template <class Message>
-Message parsed(const Built& built) {
-  Message message;
-  EXPECT_NE(built.resource, nullptr);
-  if (built.resource != nullptr) {
-    EXPECT_TRUE(message.ParseFromString(built.resource->bytes));
-  }
-  return message;
 }
 
 TEST(Build, AServiceWithoutRoutesForwardsEverything) {
