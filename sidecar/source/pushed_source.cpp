@@ -5,7 +5,6 @@
 
 #include "core/base/log.hpp"
 #include "core/net/loop.hpp"
-#include "sidecar/config/trust_bundle.hpp"
 #include "sidecar/routing/destination_name.hpp"
 
 namespace tulle::source {
@@ -14,15 +13,8 @@ using xds::ResourceType;
 
 namespace {
 
-constexpr std::string_view kTrustSecret = "ROOTCA";
-// Many changes come together; a restart misses at most so much of them.
-constexpr Duration kSaveDelay = 1s;
 // A line of log for a resource that is refused; a bad push may refuse thousands.
 constexpr size_t kRefusalsLogged = 10;
-
-std::string control_plane_id(const std::string& trust_domain) {
-  return "spiffe://" + trust_domain + "/ns/tulle-system/sa/control-plane";
-}
 
 bool same_content(const config::Snapshot& a, const config::Snapshot& b) {
   return a.listeners == b.listeners && a.clusters == b.clusters &&
@@ -56,7 +48,7 @@ PushedSource::PushedSource(const SourceEnvironment& environment, const config::L
                                   "Pushed resources that are not in force as they were pushed",
                                   {})},
       snapshot_(loaded.snapshot),
-      save_timer_(environment.owner),
+      store_(bootstrap_, environment.owner),
       sweep_timer_(environment.owner) {}
 
 PushedSource::~PushedSource() = default;
@@ -64,7 +56,7 @@ PushedSource::~PushedSource() = default;
 Result<void> PushedSource::begin() {
   Result<void> claimed = ports_.claim_all(*snapshot_);
   if (!claimed) return claimed;
-  config::LastGood state = load_state();
+  config::LastGood state = store_.load();
   if (bootstrap_.membership.workload) {
     Result<WorkloadAddresses> addresses =
         claim_addresses(*bootstrap_.membership.workload, state.addresses);
@@ -78,7 +70,8 @@ Result<void> PushedSource::begin() {
       loop_, environment_.network, std::move(options), environment_.stats, environment_.shard,
       environment_.seed, environment_.owner);
   open_egress();
-  open_identity();
+  identity_.emplace(environment_, bootstrap_.membership, materials_.identity);
+  take_identity();
   restored_ = !state.resources.empty();
   stored_unknown_.insert(state.unknown.begin(), state.unknown.end());
   names_.restore(state.destinations, loop_.now());
@@ -87,28 +80,6 @@ Result<void> PushedSource::begin() {
   sweep_timer_.arm(kDestinationSweep);
   advance();
   return {};
-}
-
-std::string PushedSource::whose_state() const {
-  const config::Membership& membership = bootstrap_.membership;
-  if (membership.issued_identity) return membership.spiffe_id();
-  return bootstrap_.node.id;
-}
-
-// What a former run used. Whatever is wrong with it costs no more than waiting for the control
-// plane.
-config::LastGood PushedSource::load_state() {
-  const std::string& directory = bootstrap_.membership.state_dir;
-  if (directory.empty()) return {};
-  auto state = config::load_last_good(directory, whose_state());
-  if (!state) {
-    log::error("stored configuration ignored: " + state.error().detail);
-    return {};
-  }
-  if (!*state) return {};
-  log::info("stored configuration found destinations=" +
-            std::to_string((*state)->destinations.size()));
-  return std::move(**state);
 }
 
 void PushedSource::open_egress() {
@@ -120,46 +91,14 @@ void PushedSource::open_egress() {
                                      environment_.owner);
 }
 
-void PushedSource::open_identity() {
-  const config::Membership& membership = bootstrap_.membership;
-  if (!membership.issued_identity) return use_identity_of_files();
-  identity::CredentialsOptions options;
-  options.spiffe_id = membership.spiffe_id();
-  options.trust_domain = membership.issued_identity->trust_domain;
-  options.directory = membership.issued_identity->directory;
-  options.join_token_file = membership.issued_identity->join_token_file;
-  options.control_plane = membership.control_plane->address;
-  options.trust_file = membership.control_plane->trust_bundle;
-  credentials_ = std::make_unique<identity::Credentials>(
-      loop_, environment_.network, std::move(options), environment_.stats, environment_.shard,
-      environment_.seed + 1, environment_.owner);
-}
-
-// The certificate lies in files and the control plane knows it.
-void PushedSource::use_identity_of_files() {
-  if (!materials_.identity) return;
-  const config::Identity& identity = *materials_.identity;
-  TlsOptions options;
-  options.certificate_pem = identity.certificate_pem;
-  options.key_pem = identity.key_pem;
-  options.trust_pem = identity.trust_pem;
-  options.origin = identity.origin;
-  options.peer_sans = {{SanMatcher::Type::uri, SanMatcher::Kind::exact,
-                        control_plane_id(identity.trust_domain)}};
-  options.alpn = {"h2"};
-  auto tls = TlsContext::client(options, "");
-  if (!tls) return log::error("no TLS to the control plane: " + tls.error().detail);
-  subscriber_->set_tls(std::move(*tls));
-}
-
-// A certificate that was issued or renewed, or another trust bundle.
+// True: there is another certificate to compile with.
 bool PushedSource::take_identity() {
-  if (credentials_ == nullptr || credentials_->revision() == identity_seen_) return false;
-  identity_seen_ = credentials_->revision();
-  if (credentials_->identity() == nullptr) return false;
-  materials_.identity = *credentials_->identity();
-  if (subscriber_ != nullptr) subscriber_->set_tls(credentials_->control_plane_tls());
-  return true;
+  const bool changed = identity_->advance();
+  if (subscriber_ != nullptr && identity_->control_plane_tls() != tls_in_use_) {
+    tls_in_use_ = identity_->control_plane_tls();
+    subscriber_->set_tls(tls_in_use_);
+  }
+  return changed;
 }
 
 bool PushedSource::advance() {
@@ -167,7 +106,7 @@ bool PushedSource::advance() {
   if (subscriber_ != nullptr) {
     if (names_.advance(loop_.now())) {
       subscriber_->want_listeners(names_.names());
-      save_later();
+      store_.save_later();
     }
     report_failure();
     due |= subscriber_->undecided() || subscriber_->changes() != changes_seen_;
@@ -177,7 +116,7 @@ bool PushedSource::advance() {
     due |= egress_->advance();
   }
   if (sweep_timer_.fired()) sweep_timer_.arm(kDestinationSweep);
-  if (save_timer_.fired()) save();
+  if (store_.due()) save();
   const bool changed = due && compile();
   note_counts();
   return changed;
@@ -200,7 +139,7 @@ bool PushedSource::compile() {
   report(merged, refusals);
   held_ = std::move(merged.held);
   complete_ = complete_ || own_listeners_are_there(merged);
-  save_later();
+  store_.save_later();
   if (same_content(*snapshot_, *merged.snapshot)) return false;
   snapshot_ = std::move(merged.snapshot);
   return true;
@@ -209,6 +148,7 @@ bool PushedSource::compile() {
 // Everything that is there now, as one snapshot, with the ports of its listeners claimed.
 config::Merged PushedSource::merge(std::vector<xds::Refusal>& refusals) {
   take_trust(refusals);
+  materials_.identity = identity_->present();
   config::Pushed pushed;
   pushed.resources = subscriber_ != nullptr ? subscriber_->resources() : left_with_;
   if (egress_ != nullptr) {
@@ -230,24 +170,12 @@ config::Merged PushedSource::merge(std::vector<xds::Refusal>& refusals) {
   return merged;
 }
 
-// The trust bundle is not compiled: the identity brings it, wherever "ROOTCA" is named.
 void PushedSource::take_trust(std::vector<xds::Refusal>& refusals) {
   if (subscriber_ == nullptr) return;
   const xds::Resource* secret =
       subscriber_->resources().find(ResourceType::secret, kTrustSecret);
-  if (secret == nullptr || secret->hash == trust_seen_) return;
-  if (credentials_ != nullptr ? credentials_->identity() == nullptr : !materials_.identity) return;
-  trust_seen_ = secret->hash;
-  Result<std::string> pem = config::trust_bundle_in(*secret);
-  Result<void> taken;
-  if (!pem) {
-    taken = pem.error();
-  } else if (credentials_ != nullptr) {
-    taken = credentials_->adopt_bundle(*pem);
-  } else {
-    materials_.identity->trust_pem = *pem;
-    use_identity_of_files();
-  }
+  if (secret == nullptr) return;
+  Result<void> taken = identity_->take_trust(*secret);
   if (!taken) {
     refusals.push_back({{ResourceType::secret, std::string(kTrustSecret)}, taken.error().detail});
   }
@@ -323,20 +251,13 @@ void PushedSource::report_failure() {
 }
 
 Result<bool> PushedSource::reload(const config::Loaded& loaded) {
-  // Identity, addresses and the control plane are those this process began with.
-  const config::Identity* present = materials_.identity ? &*materials_.identity : nullptr;
-  const bool from_files = credentials_ == nullptr;
-  config::Materials materials = loaded.materials;
-  const bool renewed = from_files && materials.identity &&
-                       (present == nullptr ||
-                        present->certificate_pem != materials.identity->certificate_pem);
-  if (!from_files) materials.identity = materials_.identity;
-  materials_ = std::move(materials);
+  // An issued identity, addresses and the control plane are those this process began with.
+  identity_->reload(loaded.materials.identity);
+  materials_ = loaded.materials;
   bootstrap_.resources = loaded.bootstrap->resources;
   bootstrap_.membership.egress = loaded.bootstrap->membership.egress;
   open_egress();
-  trust_seen_ = from_files ? xds::ContentHash{} : trust_seen_;
-  if (renewed && subscriber_ != nullptr) use_identity_of_files();
+  take_identity();
   return compile();
 }
 
@@ -351,31 +272,15 @@ void PushedSource::leave() {
   log::info("left the control plane");
 }
 
-void PushedSource::save_later() {
-  if (!bootstrap_.membership.state_dir.empty() && !save_timer_.armed()) {
-    save_timer_.arm(kSaveDelay);
-  }
-}
-
 void PushedSource::save() {
-  save_timer_.disarm();
-  const std::string& directory = bootstrap_.membership.state_dir;
   // Before the control plane has spoken there is nothing to say that the file does not.
-  if (directory.empty() || !has_spoken()) return;
+  if (!has_spoken()) return;
   config::LastGood state;
   state.resources = subscriber_->resources();
   state.destinations = names_.names();
   for (const std::string& name : unknown()) state.unknown.insert(name);
   state.addresses = addresses_;
-  const xds::ContentHash hash = xds::hash_of(config::encode(state, whose_state()));
-  if (hash == saved_) return;
-  Result<void> saved = config::save_last_good(directory, state, whose_state());
-  if (saved) {
-    saved_ = hash;
-  } else if (!save_failed_) {
-    log::error("configuration not stored: " + saved.error().detail);
-  }
-  save_failed_ = !saved;
+  store_.save(state);
 }
 
 const ControlPlaneView* PushedSource::control_plane() {
@@ -387,7 +292,7 @@ const ControlPlaneView* PushedSource::control_plane() {
   view_.address = bootstrap_.membership.control_plane->address.to_string();
   view_.connected = subscriber_->connected();
   view_.last_failure = subscriber_->last_failure();
-  view_.identity = credentials_ != nullptr ? credentials_->state() : "from files";
+  view_.identity = identity_->state();
   for (const ResourceType type : xds::kResourceTypes) {
     for (const auto& [name, resource] : subscriber_->resources().all(type)) {
       view_.resources.push_back({std::string(xds::short_name(type)), name, resource->version});

@@ -1,8 +1,8 @@
 // PushedSource: the configuration of a member of a mesh: the file's resources, and what the control
 // plane pushes.
 //
-// Owns the credentials, the subscriber, the names of destinations, the claimed ports and the last
-// good state on disk. advance() is the whole story: whatever is new goes into one compile that holds
+// Owns the identity, the subscriber, the names of destinations, the claimed ports and the last good
+// state on disk. advance() is the whole story: whatever is new goes into one compile that holds
 // back what is faulty or incomplete, its verdict goes back to the control plane, and what was
 // accepted goes to disk. The control plane may be away at any time, also at start.
 #pragma once
@@ -15,26 +15,17 @@
 
 #include "core/net/timer.hpp"
 #include "sidecar/config/hold_back.hpp"
-#include "sidecar/config/last_good.hpp"
 #include "sidecar/discovery/subscriber.hpp"
-#include "sidecar/identity/credentials.hpp"
 #include "sidecar/port_claims.hpp"
 #include "sidecar/source/config_source.hpp"
 #include "sidecar/source/destination_names.hpp"
 #include "sidecar/source/egress.hpp"
+#include "sidecar/source/environment.hpp"
+#include "sidecar/source/last_good_store.hpp"
+#include "sidecar/source/member_identity.hpp"
 #include "sidecar/source/registration.hpp"
 
 namespace tulle::source {
-
-// What it stands on; everything outlives it.
-struct SourceEnvironment {
-  Loop& loop;
-  Network& network;
-  StatRegistry& stats;
-  StatShard& shard;
-  Task& owner;    // woken when advance() has something to do
-  uint64_t seed;
-};
 
 class PushedSource final : public ConfigSource {
  public:
@@ -55,11 +46,8 @@ class PushedSource final : public ConfigSource {
  private:
   PushedSource(const SourceEnvironment& environment, const config::Loaded& loaded);
   Result<void> begin();
-  config::LastGood load_state();
   void open_egress();
-  void open_identity();
   bool take_identity();
-  void use_identity_of_files();
   bool compile();
   config::Merged merge(std::vector<xds::Refusal>& refusals);
   void take_trust(std::vector<xds::Refusal>& refusals);
@@ -69,9 +57,7 @@ class PushedSource final : public ConfigSource {
   void report(const config::Merged& merged, const std::vector<xds::Refusal>& refusals);
   void report_failure();
   void note_counts();
-  void save_later();
   void save();
-  std::string whose_state() const;
 
   const SourceEnvironment environment_;
   Loop& loop_;
@@ -86,13 +72,12 @@ class PushedSource final : public ConfigSource {
   };
   const Counters counters_;
   std::unique_ptr<Egress> egress_;                         // null: everything unknown is refused
-  std::unique_ptr<identity::Credentials> credentials_;     // null: the identity is in files
+  std::optional<MemberIdentity> identity_;                 // from begin() on
+  std::shared_ptr<const TlsContext> tls_in_use_;           // by the subscriber
   std::unique_ptr<discovery::Subscriber> subscriber_;      // null: we have left
   std::unique_ptr<discovery::Subscriber> leaving_;         // says so
   xds::ResourceSet left_with_;
-  uint64_t identity_seen_ = 0;
   uint64_t changes_seen_ = 0;
-  xds::ContentHash trust_seen_{};
   std::set<std::string, std::less<>> stored_unknown_;      // until the control plane has spoken
   std::shared_ptr<const config::Snapshot> snapshot_;
   std::vector<config::HeldBack> held_;
@@ -101,10 +86,8 @@ class PushedSource final : public ConfigSource {
   bool restored_ = false;
   bool complete_ = false;
   bool compile_due_ = true;
-  Timer save_timer_;
+  LastGoodStore store_;
   Timer sweep_timer_;
-  xds::ContentHash saved_{};
-  bool save_failed_ = false;
   ControlPlaneView view_;
 };
 
