@@ -1,14 +1,14 @@
 #include <gtest/gtest.h>
 
 #include "core/net/tls.hpp"
-#include "sidecar/config/config_fixture_test.hpp"
+#include "sidecar/config/compile_fixture_test.hpp"
 
 namespace tulle::config {
 namespace {
 
-using testing::BadCase;
 using testing::changed;
 using testing::compile_json;
+using testing::expect_problems;
 using testing::Outcome;
 
 const std::string kInbound = "/static_resources/2/filter_chains/0/transport_socket";
@@ -28,14 +28,6 @@ const std::string kInClientCommon = kInClient + ".common_tls_context";
 const std::string kInCombined = kInClientCommon + ".combined_validation_context";
 const std::string kInNames =
     kInCombined + ".default_validation_context.match_typed_subject_alt_names";
-
-void expect_problems(std::initializer_list<BadCase> cases) {
-  for (const BadCase& each : cases) {
-    const Outcome outcome = compile_json(changed(each.pointer, each.value));
-    EXPECT_EQ(outcome.problems, each.problems) << each.pointer << " " << each.value;
-    EXPECT_EQ(outcome.snapshot == nullptr, !each.problems.empty());
-  }
-}
 
 std::string inline_pair() {
   const Materials materials = testing::test_materials();
