@@ -79,11 +79,13 @@ void Connection::on_drain() {
 void Connection::feed(ByteView bytes) {
   if (ending_) return;
   if (watching_ == Codec::Waiting::body) watched_since_ = loop_.now();
+  const size_t before = codec_->dirty().alive;
   Result<void> outcome = codec_->read(bytes, loop_.now());
   if (!outcome) {
     failure_ = std::move(outcome.error());
     ending_ = true;
   }
+  if (codec_->dirty().alive > before) loop_.count_requests(codec_->dirty().alive - before);
   take_accepted();
   if (ending_ || codec_->wants_write() || codec_->finished()) flush_later();
   if (codec_->has_refused()) wake();

@@ -3,8 +3,8 @@
 // Owns: the run queue, the two flush queues, the timer wheel, the mailbox and the engine.
 // A turn: adopt mail, then rounds of {work queue, frame stage} until quiet or the turn's budget is
 // used, then the write stage. The engine calls turn() after timers and after polling, and also
-// every 64 read callbacks (or 256 KiB), so that the first answer does not wait for the last of 1,000
-// sockets.
+// every 64 read callbacks (or 256 KiB, or 128 requests), so that the first answer does not wait for
+// the last of 1,000 sockets, and what 1,000 sockets ask for at once is not all held at once.
 // When the budget is used the engine polls without waiting and the next turn goes on.
 // Everything is loop-thread only, except post() and stop_from_anywhere().
 #pragma once
@@ -81,6 +81,9 @@ class Loop {
     const bool enough = ++reads_ >= reads_per_turn_ || bytes_read_ >= kBytesPerTurn;
     if (enough && !in_turn_) turn();
   }
+  // Input began `requests`: what each makes us hold counts like 2 KiB that were read, so that a burst
+  // of short ones is answered, or refused, in portions. The next count_read() looks at it.
+  void count_requests(size_t requests) { bytes_read_ += requests * kBytesPerRequest; }
   void set_reads_per_turn(uint32_t reads) { reads_per_turn_ = reads; }
   bool idle() const;             // nothing queued: for the engine and for quiescence checks
   bool in_turn() const { return in_turn_; }
@@ -152,6 +155,7 @@ class Loop {
   uint32_t poll_number_ = 0;
   uint32_t reads_ = 0;
   static constexpr size_t kBytesPerTurn = 256 * 1024;
+  static constexpr size_t kBytesPerRequest = 2 * 1024;  // a stream with its handler
   size_t bytes_read_ = 0;
   uint32_t reads_per_turn_ = 64;
   uint32_t handshake_steps_ = 0;

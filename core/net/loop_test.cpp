@@ -148,6 +148,19 @@ TEST(Loop, ReadsHoldTurns) {
   EXPECT_EQ(reads_until_run(0), 64);
 }
 
+// ... and so are many requests in few reads: a burst is not held whole before the first is looked at.
+TEST(Loop, RequestsHoldTurns) {
+  TestLoop test;
+  Step step(test.loop, [](Step&) {});
+  step.wake();
+  test.loop.count_requests(100);
+  test.loop.count_read(2000);
+  EXPECT_EQ(step.runs, 0);
+  test.loop.count_requests(28);
+  test.loop.count_read(500);
+  EXPECT_EQ(step.runs, 1);
+}
+
 TEST(Loop, FlushersThatNeverRestDoNotHang) {
   TestLoop test;
   Flush frame(test.loop, Flusher::Stage::frame, [](Flush& self) { self.flush_later(); });
