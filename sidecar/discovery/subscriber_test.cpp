@@ -16,8 +16,8 @@
 #include "envoy/config/route/v3/route.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 #include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
+#include "sidecar/discovery/ads_service_fixture_test.hpp"
 #include "tests/support/certificates.hpp"
-#include "xds/server_session.hpp"
 
 namespace tulle::discovery {
 namespace {
@@ -65,38 +65,10 @@ std::shared_ptr<const xds::Resource> endpoints(const std::string& name, int gene
   return xds::make_resource(ResourceType::endpoints, name, message.SerializeAsString());
 }
 
-class ControlPlane;
-
-class AdsTask final : public Task {
+class ControlPlane final : public testing::AdsService {
  public:
-  AdsTask(ControlPlane& plane, Loop& loop, StreamRef stream);
-  ~AdsTask() override;
-  void offer_all();
-  void end(const GrpcStatus& status) {
-    if (stream_) stream_->finish(status);
-    wake();
-  }
-  xds::ServerSession session{{.control_plane = "scripted"}};
-  std::string peer;
-
- private:
-  void run() override;
-  ControlPlane& plane_;
-  std::optional<GrpcStream> stream_;
-};
-
-// What exists, and who is connected.
-class ControlPlane final : public Service {
- public:
-  explicit ControlPlane(Loop& loop) : loop_(loop) {}
-
+  using AdsService::AdsService;
   void put(const std::shared_ptr<const xds::Resource>& resource) { content.put(resource); }
-  void push() {
-    for (AdsTask* each : streams) {
-      each->offer_all();
-      each->wake();
-    }
-  }
   // A service as the control plane translates it.
   void add_service(const std::string& name) {
     put(listener(name + ":80", name + "-routes"));
@@ -104,70 +76,7 @@ class ControlPlane final : public Service {
     put(cluster(name + "-cluster"));
     put(endpoints(name + "-cluster", 1));
   }
-  std::unique_ptr<Task> serve(StreamRef stream) override {
-    ++opened;
-    return std::make_unique<AdsTask>(*this, loop_, std::move(stream));
-  }
-
-  xds::ResourceSet content;
-  std::vector<AdsTask*> streams;
-  std::vector<GrpcCode> ends;  // how clients ended their streams
-  int opened = 0;
-  int requests = 0;
-  bool mute = false;
-
- private:
-  Loop& loop_;
 };
-
-AdsTask::AdsTask(ControlPlane& plane, Loop& loop, StreamRef stream) : Task(loop), plane_(plane) {
-  Task& self = *this;
-  EXPECT_EQ(stream->head()->path, xds::kAdsPath);
-  if (stream->peer() != nullptr) peer = stream->peer()->spiffe_id;
-  stream_.emplace(std::move(stream), self, 1 << 20);
-  stream_->open();
-  plane_.streams.push_back(this);
-}
-
-AdsTask::~AdsTask() { std::erase(plane_.streams, this); }
-
-void AdsTask::offer_all() {
-  for (const ResourceType type : xds::kSendOrder) {
-    xds::Offer offer;
-    offer.resources = plane_.content.all(type);
-    if (type == ResourceType::listener) {
-      // "*" covers the node's own; others by name only.
-      std::erase_if(offer.resources, [&](const auto& entry) {
-        return !entry.first.starts_with("own") &&
-               !session.subscription(type).names().contains(entry.first);
-      });
-    }
-    for (const std::string& name : session.subscription(type).names()) {
-      if (!offer.resources.contains(name)) offer.errors[name] = {xds::kStatusNotFound, "none"};
-    }
-    session.offer(type, std::move(offer));
-  }
-}
-
-void AdsTask::run() {
-  if (!stream_) return;
-  stream_->advance();
-  while (std::optional<std::string> message = stream_->receive()) {
-    ++plane_.requests;
-    EXPECT_TRUE(session.receive(*message, loop_.now()).has_value());
-  }
-  if (!session.take_changed_subscriptions().empty()) offer_all();
-  while (!plane_.mute && stream_->can_send()) {
-    std::optional<std::string> response = session.next_response(loop_.now());
-    if (!response) break;
-    stream_->send(std::move(*response));
-  }
-  if (stream_->ended()) {
-    plane_.ends.push_back(stream_->status().code);
-    stream_->finish({});
-  }
-  if (stream_->over()) stream_.reset();
-}
 
 // Decides at once, as the sidecar does.
 class Owner final : public Task {
@@ -469,9 +378,9 @@ TEST_F(SubscriberTest, WhoLeavesSaysSo) {
 }
 
 TEST_F(SubscriberTest, MovesToANewIdentityWithoutALoss) {
-  const testing::TestCa ca("ca", testing::KeyType::ed25519);
+  const tulle::testing::TestCa ca("ca", tulle::testing::KeyType::ed25519);
   const auto identity = [&](const std::string& id) {
-    const testing::IssuedCertificate issued = ca.issue_spiffe(id);
+    const tulle::testing::IssuedCertificate issued = ca.issue_spiffe(id);
     TlsOptions tls;
     tls.certificate_pem = issued.certificate_pem;
     tls.key_pem = issued.key_pem;
@@ -500,8 +409,8 @@ TEST_F(SubscriberTest, MovesToANewIdentityWithoutALoss) {
   EXPECT_EQ(plane.streams[0]->peer, "spiffe://m/two");
   EXPECT_EQ(count("tulle_xds_disconnects_total"), 0);
   // An identity that the control plane does not take: the present stream goes on.
-  const testing::TestCa other("other", testing::KeyType::ed25519);
-  const testing::IssuedCertificate foreign = other.issue_spiffe("spiffe://m/three");
+  const tulle::testing::TestCa other("other", tulle::testing::KeyType::ed25519);
+  const tulle::testing::IssuedCertificate foreign = other.issue_spiffe("spiffe://m/three");
   TlsOptions tls = identity("spiffe://m/two");
   tls.certificate_pem = foreign.certificate_pem;
   tls.key_pem = foreign.key_pem;

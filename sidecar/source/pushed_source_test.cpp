@@ -165,7 +165,7 @@ class PushedSourceTest : public ::testing::Test {
     const auto at = Address::parse(metadata["tulle"]["outbound"].get<std::string>());
     ASSERT_TRUE(at);
     control_plane_->content.put(resource(outbound(at->ip(), at->port())));
-    control_plane_->changed();
+    control_plane_->push();
   }
   void put_destination(const std::string& name, int port) {
     auto& content = control_plane_->content;
@@ -199,7 +199,7 @@ class PushedSourceTest : public ::testing::Test {
                                         {{"address",
                                           {{"socket_address",
                                             {{"address", "10.0.0.9"}, {"port_value", port}}}}}}}}})}}})}}));
-    control_plane_->changed();
+    control_plane_->push();
   }
   const config::Destination* find(const std::string& name) {
     return source_->snapshot()->find_destination(name);
@@ -236,7 +236,7 @@ class PushedSourceTest : public ::testing::Test {
 
 TEST_F(PushedSourceTest, ReadyWhenTheOwnListenersAreThere) {
   start();
-  EXPECT_TRUE(until([&] { return control_plane_->streams() == 1; }));
+  EXPECT_TRUE(until([&] { return control_plane_->streams.size() == 1; }));
   pass(10s);
   EXPECT_FALSE(source_->complete());
   push_outbound();
@@ -255,7 +255,7 @@ TEST_F(PushedSourceTest, DestinationsComeWhenTheyAreAskedFor) {
 }
 
 TEST_F(PushedSourceTest, OnlyAnAnswerMakesADestinationUnknown) {
-  control_plane_->unknown = {"evil.example:80"};
+  control_plane_->unknown = std::set<std::string>{"evil.example:80"};
   serve_kitchen();
   source_->requests()->ask("evil.example:80");
   source_->requests()->ask("silent.example:80");
@@ -266,7 +266,7 @@ TEST_F(PushedSourceTest, OnlyAnAnswerMakesADestinationUnknown) {
 }
 
 TEST_F(PushedSourceTest, ExternalDestinationsByAddress) {
-  control_plane_->unknown = {"192.0.2.1:80"};
+  control_plane_->unknown = std::set<std::string>{"192.0.2.1:80"};
   start("allow");
   push_outbound();
   ASSERT_TRUE(until([&] { return source_->complete(); }));
@@ -329,7 +329,7 @@ TEST_F(PushedSourceTest, RestartsWithoutTheControlPlane) {
 TEST_F(PushedSourceTest, LeavingEndsTheStreamAndKeepsTheConfiguration) {
   serve_kitchen();
   source_->leave();
-  EXPECT_TRUE(until([&] { return control_plane_->streams() == 0; }));
+  EXPECT_TRUE(until([&] { return control_plane_->streams.size() == 0; }));
   owner_.wake();
   pass(1min);
   EXPECT_NE(find("kitchen:8080"), nullptr);
@@ -342,7 +342,7 @@ TEST_F(PushedSourceTest, AnAddressInUseIsRejected) {
   // Somebody else's port: claimed by nobody here, and taken.
   const TakenPort taken;
   control_plane_->content.put(resource(outbound("127.0.0.1", taken.port())));
-  control_plane_->changed();
+  control_plane_->push();
   ASSERT_TRUE(until([&] { return !control_plane_->rejection(ResourceType::listener).empty(); }));
   EXPECT_NE(control_plane_->rejection(ResourceType::listener).find("in use"), std::string::npos);
   EXPECT_EQ(source_->snapshot()->listeners.size(), 1u);
