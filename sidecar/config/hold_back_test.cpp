@@ -2,156 +2,28 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <map>
-#include <random>
-
 #include "core/net/tls.hpp"
-#include "sidecar/config/config_fixture_test.hpp"
-#include "sidecar/config/resource_json.hpp"
-#include "sidecar/routing/route_clusters.hpp"
+#include "sidecar/config/hold_back_fixture_test.hpp"
 
 namespace tulle::config {
 namespace {
 
 using nlohmann::json;
+using testing::application;
+using testing::cluster;
+using testing::destination;
+using testing::endpoints;
+using testing::inbound;
+using testing::manager;
+using testing::outbound;
+using testing::resource;
+using testing::shape;
+using testing::socket;
+using testing::table;
+using testing::type;
+using testing::virtual_hosts;
 using xds::ResourceKey;
 using xds::ResourceType;
-
-xds::Resource resource(const json& value, const std::string& origin = "") {
-  Problems problems;
-  auto read = resource_from_json(value.dump(), origin, problems);
-  EXPECT_TRUE(read) << to_text(problems);
-  return *read;
-}
-
-std::string type(const std::string& name) { return "type.googleapis.com/" + name; }
-
-json manager(json routes, bool on_demand = false) {
-  json filters = json::array();
-  const std::string http = "envoy.extensions.filters.http.";
-  if (on_demand) {
-    filters.push_back({{"name", "on_demand"},
-                       {"typed_config", {{"@type", type(http + "on_demand.v3.OnDemand")}}}});
-  }
-  filters.push_back(
-      {{"name", "router"}, {"typed_config", {{"@type", type(http + "router.v3.Router")}}}});
-  routes["@type"] = type(
-      "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager");
-  routes["http_filters"] = filters;
-  return routes;
-}
-
-json virtual_hosts(const std::vector<std::string>& clusters) {
-  json routes = json::array();
-  for (size_t i = 0; i < clusters.size(); ++i) {
-    routes.push_back({{"match", {{"prefix", i + 1 == clusters.size() ? "/" : "/" + clusters[i]}}},
-                      {"route", {{"cluster", clusters[i]}}}});
-  }
-  return json::array({{{"name", "all"}, {"domains", {"*"}}, {"routes", routes}}});
-}
-
-json socket(const std::string& ip, int port) {
-  return {{"socket_address", {{"address", ip}, {"port_value", port}}}};
-}
-
-json outbound() {
-  return {{"@type", type("envoy.config.listener.v3.Listener")},
-          {"name", "outbound"},
-          {"traffic_direction", "OUTBOUND"},
-          {"address", socket("127.0.0.1", 15001)},
-          {"filter_chains",
-           {{{"filters",
-              {{{"name", "http"}, {"typed_config", manager({{"route_config", json::object()}}, true)}}}}}}}};
-}
-
-json inbound(int port = 15006) {
-  json listener = outbound();
-  listener["name"] = "inbound";
-  listener["traffic_direction"] = "INBOUND";
-  listener["address"] = socket("127.0.0.1", port);
-  listener["filter_chains"][0]["filters"][0]["typed_config"] =
-      manager({{"route_config", {{"virtual_hosts", virtual_hosts({"application"})}}}});
-  listener["filter_chains"][0]["transport_socket"] = json::parse(R"({
-      "name": "tls", "typed_config": {
-        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-        "require_client_certificate": true,
-        "common_tls_context": {
-          "tls_certificate_sds_secret_configs": [{"name": "default", "sds_config": {"ads": {}}}],
-          "validation_context_sds_secret_config": {"name": "ROOTCA", "sds_config": {"ads": {}}}}}})");
-  return listener;
-}
-
-json application() {
-  return {{"@type", type("envoy.config.cluster.v3.Cluster")},
-          {"name", "application"},
-          {"load_assignment",
-           {{"cluster_name", "application"},
-            {"endpoints",
-             {{{"lb_endpoints", {{{"endpoint", {{"address", socket("127.0.0.1", 8080)}}}}}}}}}}}};
-}
-
-json destination(const std::string& name) {
-  return {{"@type", type("envoy.config.listener.v3.Listener")},
-          {"name", name},
-          {"api_listener",
-           {{"api_listener",
-             manager({{"rds", {{"route_config_name", "to " + name},
-                               {"config_source", {{"ads", json::object()}}}}}})}}}};
-}
-
-json table(const std::string& name, const std::vector<std::string>& clusters) {
-  return {{"@type", type("envoy.config.route.v3.RouteConfiguration")},
-          {"name", "to " + name},
-          {"virtual_hosts", virtual_hosts(clusters)}};
-}
-
-json cluster(const std::string& name) {
-  return {{"@type", type("envoy.config.cluster.v3.Cluster")},
-          {"name", name},
-          {"type", "EDS"},
-          {"eds_cluster_config", {{"eds_config", {{"ads", json::object()}}}}}};
-}
-
-json endpoints(const std::string& name, int port) {
-  return {{"@type", type("envoy.config.endpoint.v3.ClusterLoadAssignment")},
-          {"cluster_name", name},
-          {"endpoints",
-           {{{"lb_endpoints", {{{"endpoint", {{"address", socket("10.0.0.7", port)}}}}}}}}}};
-}
-
-// What can be reached, by names: the same whatever indexes clusters have.
-std::string shape(const Snapshot& snapshot) {
-  std::string text;
-  const auto add_routes = [&](const routing::RouteTable& routes) {
-    std::set<std::string> names;
-    for (const ClusterIndex index : routing::clusters_of(routes)) {
-      EXPECT_LT(index, snapshot.clusters.size());
-      EXPECT_NE(snapshot.clusters[index], nullptr) << "a route to a cluster that is not there";
-      if (snapshot.clusters[index] != nullptr) names.insert(snapshot.clusters[index]->name);
-    }
-    for (const std::string& name : names) text += " " + name;
-    text += "\n";
-  };
-  for (const auto& listener : snapshot.listeners) {
-    text += "listener " + listener->name + " " + listener->address.to_string();
-    add_routes(*listener->routes);
-  }
-  for (const Destination& each : snapshot.destinations->all()) {
-    text += "destination " + each.name + " " + each.version;
-    if (each.routes != nullptr) add_routes(*each.routes);
-  }
-  for (const auto& [name, index] : snapshot.cluster_names) {
-    EXPECT_EQ(snapshot.clusters[index]->name, name);
-    EXPECT_EQ(snapshot.clusters[index]->index, index);
-    text += "cluster " + name;
-    for (const EndpointConfig& endpoint : snapshot.clusters[index]->endpoints) {
-      text += " " + endpoint.address.to_string();
-    }
-    text += "\n";
-  }
-  return text + snapshot.version + "\n";
-}
 
 class HoldBack : public ::testing::Test {
  protected:
@@ -431,124 +303,6 @@ TEST_F(HoldBack, UnchangedNodesAreShared) {
   push();
   EXPECT_EQ(find("kitchen:80")->version, before->find_destination("kitchen:80")->version);
   EXPECT_NE(find("other:80")->version, before->find_destination("other:80")->version);
-}
-
-// A mesh in which destinations share clusters, as one list of resources.
-std::vector<xds::Resource> random_mesh(std::mt19937& random) {
-  std::vector<xds::Resource> all{resource(outbound()), resource(inbound()),
-                                 resource(application())};
-  const size_t count = 2 + random() % 5;
-  for (size_t i = 0; i < count; ++i) {
-    const std::string name = "s" + std::to_string(i) + ":80";
-    std::vector<std::string> clusters{name};
-    for (size_t more = random() % 3; more > 0; --more) {
-      const std::string other = "s" + std::to_string(random() % count) + ":80";
-      if (std::ranges::find(clusters, other) == clusters.end()) clusters.push_back(other);
-    }
-    all.push_back(resource(destination(name)));
-    all.push_back(resource(table(name, clusters)));
-    all.push_back(resource(cluster(name)));
-    all.push_back(resource(endpoints(name, 1 + static_cast<int>(random() % 9))));
-  }
-  return all;
-}
-
-std::set<std::string> names_of(const Snapshot& snapshot) {
-  std::set<std::string> names;
-  for (const Destination& each : snapshot.destinations->all()) names.insert(each.name);
-  return names;
-}
-
-TEST(HoldBackAnyOrder, EndsInTheSnapshotOfAllAtOnce) {
-  const Materials materials = testing::test_materials();
-  for (uint32_t seed = 1; seed <= 60; ++seed) {
-    std::mt19937 random(seed);
-    // An older mesh is in force, or being replaced, while the new one arrives.
-    std::vector<xds::Resource> arriving = random_mesh(random);
-    std::vector<xds::Resource> former = random_mesh(random);
-    std::shuffle(arriving.begin(), arriving.end(), random);
-    Pushed pushed;
-    std::shared_ptr<const Snapshot> snapshot;
-    if (seed % 2 == 0) {
-      for (const xds::Resource& each : former) pushed.resources.put(each);
-      snapshot = compile_holding_back({}, pushed, materials, nullptr).snapshot;
-    }
-    std::set<ResourceKey> wanted;
-    for (const xds::Resource& each : arriving) wanted.insert({each.type, each.name});
-    for (const xds::Resource& each : arriving) {
-      pushed.resources.put(each);
-      // Something that is not part of the new mesh may go at any time.
-      if (!former.empty() && random() % 2 == 0) {
-        const xds::Resource& gone = former[random() % former.size()];
-        if (!wanted.contains({gone.type, gone.name})) {
-          pushed.resources.remove(gone.type, gone.name);
-        }
-      }
-      if (random() % 3 == 0) continue;  // several arrive together
-      Merged merged = compile_holding_back({}, pushed, materials, snapshot.get());
-      EXPECT_TRUE(merged.refusals.empty()) << "seed " << seed;
-      // What was whole before stays reachable while it is pushed.
-      for (const std::string& name : snapshot ? names_of(*snapshot) : std::set<std::string>()) {
-        if (pushed.resources.find(ResourceType::listener, name) == nullptr) continue;
-        EXPECT_NE(merged.snapshot->find_destination(name), nullptr) << "seed " << seed;
-      }
-      snapshot = merged.snapshot;
-      shape(*snapshot);
-    }
-    for (const xds::Resource& each : former) {
-      if (!wanted.contains({each.type, each.name})) pushed.resources.remove(each.type, each.name);
-    }
-    const Merged last = compile_holding_back({}, pushed, materials, snapshot.get());
-    EXPECT_TRUE(last.held.empty()) << "seed " << seed;
-    const Merged at_once = compile_holding_back({}, pushed, materials, nullptr);
-    EXPECT_EQ(shape(*last.snapshot), shape(*at_once.snapshot)) << "seed " << seed;
-  }
-}
-
-// Breaks one resource in a way that its own compile step sees.
-xds::Resource broken(const xds::Resource& good) {
-  json value = json::parse(resource_to_json(good));
-  switch (good.type) {
-    case ResourceType::listener: value["stat_prefix"] = "x"; value["freebind"] = true; break;
-    case ResourceType::route: value["virtual_hosts"][0]["domains"] = {"a*b"}; break;
-    case ResourceType::cluster: value["lb_policy"] = "MAGLEV"; break;
-    case ResourceType::endpoints: value["endpoints"][0]["priority"] = 1; break;
-    case ResourceType::secret: break;
-  }
-  return resource(value);
-}
-
-TEST(HoldBackFaults, ABadResourceTakesDownNothingElse) {
-  const Materials materials = testing::test_materials();
-  for (uint32_t seed = 1; seed <= 60; ++seed) {
-    std::mt19937 random(seed);
-    std::vector<xds::Resource> all = random_mesh(random);
-    Pushed pushed;
-    for (const xds::Resource& each : all) pushed.resources.put(each);
-    const Merged whole = compile_holding_back({}, pushed, materials, nullptr);
-    ASSERT_TRUE(whole.held.empty());
-    const xds::Resource bad = broken(all[random() % all.size()]);
-    pushed.resources.put(bad);
-
-    // With a former form everything that was there is there still.
-    const Merged later = compile_holding_back({}, pushed, materials, whole.snapshot.get());
-    EXPECT_EQ(shape(*later.snapshot), shape(*whole.snapshot)) << "seed " << seed << bad.name;
-    ASSERT_EQ(later.refusals.size(), 1u) << "seed " << seed;
-    EXPECT_EQ(later.refusals[0].resource, ResourceKey(bad.type, bad.name));
-
-    // Without one, whatever does not lead to the bad resource is there.
-    const Merged fresh = compile_holding_back({}, pushed, materials, nullptr);
-    shape(*fresh.snapshot);
-    for (const Destination& each : whole.snapshot->destinations->all()) {
-      bool touched = each.name == bad.name || "to " + each.name == bad.name;
-      for (const ClusterIndex index : routing::clusters_of(*each.routes)) {
-        touched |= bad.type != ResourceType::listener && bad.type != ResourceType::route &&
-                   whole.snapshot->cluster(index).name == bad.name;
-      }
-      EXPECT_EQ(fresh.snapshot->find_destination(each.name) == nullptr, touched)
-          << "seed " << seed << " " << each.name << " " << bad.name;
-    }
-  }
 }
 
 }  // namespace
