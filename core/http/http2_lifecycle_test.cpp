@@ -4,20 +4,12 @@
 #include <string>
 
 #include <gtest/gtest.h>
-#include <nghttp2/nghttp2.h>
 
-#include "core/http/http2_codec.hpp"
+#include "core/http/http2_raw_fixture_test.hpp"
 #include "tests/support/http2_frames.hpp"
 #include "tests/support/http2_pair.hpp"
 
 namespace tulle {
-
-struct Http2Numbers {
-  static void continue_at(Codec& client, int32_t id) {
-    nghttp2_session_set_next_stream_id(dynamic_cast<Http2Codec&>(client).session_, id);
-  }
-};
-
 namespace {
 
 // ---- resets ----------------------------------------------------------------------------------
@@ -129,38 +121,10 @@ TEST(Http2Reset, AResetInTheQueueNeverReachesAHandler) {
 
 // ---- GOAWAY ----------------------------------------------------------------------------------
 
-// Talks to one codec in frames made by hand.
-struct Raw {
-  HttpLimits limits;
-  std::unique_ptr<Codec> codec;
-  explicit Raw(Codec::Role role) : codec(make_http2_codec(role, limits, "http")) {
-    const bool server = role == Codec::Role::server;
-    EXPECT_TRUE(read((server ? std::string(h2::kPreface) : std::string()) + h2::settings()));
-    write();
-    EXPECT_TRUE(read(h2::settings_ack()));
-  }
-  Result<void> read(std::string_view bytes) { return codec->read(bytes, Instant{1}); }
-  std::vector<h2::Frame> write() {
-    Bytes wire;
-    codec->write(wire, SIZE_MAX / 2);
-    return h2::frames(wire.to_string());
-  }
-  StreamRef get() {
-    StreamRef stream(codec->open());
-    if (stream == nullptr) return stream;
-    stream->draft().method_text = "GET";
-    stream->draft().path = "/";
-    stream->draft().authority = "a";
-    stream->draft().ended = true;
-    stream->send_head();
-    return stream;
-  }
-};
-
 const h2::FieldList kOk = {{":status", "200"}};
 
 TEST(Http2Goaway, StreamsAboveTheNumberAreRefusedTheOthersGoOn) {
-  Raw raw(Codec::Role::client);
+  Http2Raw raw(Codec::Role::client);
   StreamRef one = raw.get();
   StreamRef two = raw.get();
   raw.write();
@@ -182,7 +146,7 @@ TEST(Http2Goaway, StreamsAboveTheNumberAreRefusedTheOthersGoOn) {
 }
 
 TEST(Http2Goaway, TheGracefulOneLetsEverythingFinish) {
-  Raw raw(Codec::Role::client);
+  Http2Raw raw(Codec::Role::client);
   StreamRef one = raw.get();
   StreamRef two = raw.get();
   raw.write();
@@ -195,7 +159,7 @@ TEST(Http2Goaway, TheGracefulOneLetsEverythingFinish) {
 }
 
 TEST(Http2Goaway, ARisingNumberIsAProtocolError) {
-  Raw raw(Codec::Role::client);
+  Http2Raw raw(Codec::Role::client);
   StreamRef one = raw.get();
   raw.write();
   ASSERT_TRUE(raw.read(h2::goaway(1, 0)));
@@ -209,7 +173,7 @@ TEST(Http2Goaway, ARisingNumberIsAProtocolError) {
 }
 
 TEST(Http2Goaway, FromAClientLetsTheAnswersOut) {
-  Raw raw(Codec::Role::server);
+  Http2Raw raw(Codec::Role::server);
   ASSERT_TRUE(raw.read(h2::headers(1, h2::get())));
   StreamRef down(raw.codec->accept());
   ASSERT_TRUE(raw.read(h2::goaway(0, 0)));
@@ -220,7 +184,7 @@ TEST(Http2Goaway, FromAClientLetsTheAnswersOut) {
 }
 
 TEST(Http2Goaway, TheServerRetiresInTwoSteps) {
-  Raw raw(Codec::Role::server);
+  Http2Raw raw(Codec::Role::server);
   ASSERT_TRUE(raw.read(h2::headers(1, h2::get())));
   StreamRef first(raw.codec->accept());
   raw.codec->retire();
@@ -249,7 +213,7 @@ TEST(Http2Goaway, TheServerRetiresInTwoSteps) {
 }
 
 TEST(Http2Goaway, ARequestBetweenTheLastNumberAndItsDepartureIsRefused) {
-  Raw raw(Codec::Role::server);
+  Http2Raw raw(Codec::Role::server);
   ASSERT_TRUE(raw.read(h2::headers(1, h2::get())));
   StreamRef first(raw.codec->accept());
   raw.codec->retire();
@@ -362,7 +326,7 @@ TEST(Http2Deadline, IdleEndsPolitely) {
 }
 
 TEST(Http2Deadline, AHeadThatDoesNotEndEndsTheConnection) {
-  Raw raw(Codec::Role::server);
+  Http2Raw raw(Codec::Role::server);
   ASSERT_TRUE(raw.read(h2::headers(1, h2::get(), h2::kEndHeaders)));
   StreamRef down(raw.codec->accept());
   ASSERT_TRUE(raw.read(h2::frame(h2::kHeaders, 0, 3, h2::block(h2::get()))));
@@ -373,7 +337,7 @@ TEST(Http2Deadline, AHeadThatDoesNotEndEndsTheConnection) {
 }
 
 TEST(Http2Loss, WhatIsIncompleteFailsWhatIsCompleteStays) {
-  Raw raw(Codec::Role::client);
+  Http2Raw raw(Codec::Role::client);
   StreamRef half = raw.get();
   StreamRef nothing = raw.get();
   raw.write();
@@ -427,132 +391,6 @@ TEST(Http2Loss, ReleasedStreamsGoHomeAfterTheEnd) {
   EXPECT_EQ(pair.written(*pair.server), "");
   EXPECT_EQ(pair.server->dirty().alive, 0u);
   EXPECT_FALSE(pair.server->wants_write());
-}
-
-TEST(Http2Limit, ThePeersStreamLimitIsHonoured) {
-  HttpLimits client;
-  HttpLimits server;
-  server.max_concurrent_streams = 2;
-  Http2Pair pair(client, server);
-  EXPECT_EQ(pair.client->stream_limit(), 100u);  // before its SETTINGS
-  pair.pump();
-  EXPECT_EQ(pair.client->stream_limit(), 2u);
-  StreamRef one = pair.request("GET", "/1");
-  StreamRef two = pair.request("GET", "/2");
-  EXPECT_EQ(pair.open(), nullptr);
-  pair.pump();
-  Http2Pair::respond(*pair.take(), 200);
-  pair.accepted.clear();
-  pair.pump();
-  EXPECT_NE(pair.open(), nullptr);
-}
-
-// The server allows so many from now on, of which its codec knows nothing: what the client writes then,
-// without the acknowledgement.
-std::string allow(Http2Pair& pair, uint32_t streams) {
-  EXPECT_TRUE(pair.feed(*pair.client, h2::settings({{3, streams}})));
-  const std::string written = pair.written(*pair.client);
-  EXPECT_TRUE(written.starts_with(h2::settings_ack()));
-  return written.substr(std::min(written.size(), h2::settings_ack().size()));
-}
-
-TEST(Http2Limit, LoweredToNothingWhileRequestsWait) {
-  Http2Pair pair;
-  pair.pump();
-  StreamRef running = pair.request("GET", "/running");
-  pair.pump();
-  StreamRef opened = pair.open();            // its head comes later
-  StreamRef waits = pair.request("GET", "/waits");
-  EXPECT_EQ(allow(pair, 0), "") << "what the peer does not allow is not sent";
-  EXPECT_EQ(pair.client->stream_limit(), 0u);
-  EXPECT_EQ(pair.open(), nullptr);
-  Http2Pair::respond(*pair.take(), 200, "well");
-  pair.pump();
-  ASSERT_NE(running->head(), nullptr);
-  EXPECT_EQ(all_of(*running), "well");
-  EXPECT_FALSE(waits->failure());
-  opened.reset();  // and one may give up
-
-  ASSERT_TRUE(pair.feed(*pair.server, allow(pair, 1)));
-  pair.pump();
-  ASSERT_EQ(pair.accepted.size(), 1u);
-  EXPECT_EQ(pair.accepted[0]->head()->path, "/waits");
-  Http2Pair::respond(*pair.take(), 200);
-  pair.pump();
-  ASSERT_NE(waits->head(), nullptr);
-  EXPECT_EQ(waits->head()->status, 200);
-}
-
-TEST(Http2Limit, RequestsThatWaitForItAreSafeToRepeatWhenThePeerGoes) {
-  Http2Pair pair;
-  pair.pump();
-  StreamRef waits = pair.request("GET", "/");
-  EXPECT_EQ(allow(pair, 0), "");
-  ASSERT_TRUE(pair.feed(*pair.client, h2::goaway(0, 0)));
-  pair.written(*pair.client);
-  ASSERT_NE(waits->failure(), nullptr);
-  EXPECT_EQ(waits->failure()->code, Code::refused_stream);
-  EXPECT_TRUE(waits->untouched());
-  waits.reset();
-  pair.written(*pair.client);
-  pair.client->end_of_input(std::nullopt);
-  EXPECT_EQ(pair.client->open_streams(), 0u);
-}
-
-TEST(Http2Limit, NumbersOfStreamsRunOut) {
-  Http2Pair pair;
-  pair.pump();
-  Http2Numbers::continue_at(*pair.client, INT32_MAX - 6);
-  int served = 0;
-  while (StreamRef up = pair.request("GET", "/")) {
-    pair.pump();
-    ASSERT_EQ(pair.accepted.size(), 1u);
-    Http2Pair::respond(*pair.take(), 200);
-    pair.pump();
-    ASSERT_NE(up->head(), nullptr);
-    EXPECT_EQ(up->head()->status, 200);
-    ASSERT_LE(++served, 4);
-  }
-  EXPECT_EQ(served, 4) << "the last number is used";
-  EXPECT_EQ(pair.client->stream_limit(), 0u);
-  pair.pump();
-  EXPECT_TRUE(pair.client->finished());
-}
-
-TEST(Http2Limit, NumbersAreCountedBeforeHeadsAreSent) {
-  Http2Pair pair;
-  pair.pump();
-  Http2Numbers::continue_at(*pair.client, INT32_MAX - 6);
-  std::vector<StreamRef> opened;
-  while (StreamRef up = pair.request("GET", "/")) opened.push_back(std::move(up));
-  EXPECT_EQ(opened.size(), 4u);
-  pair.pump();
-  EXPECT_EQ(pair.accepted.size(), 4u);
-  while (StreamRef down = pair.take()) Http2Pair::respond(*down, 200);
-  pair.pump();
-  for (const StreamRef& up : opened) EXPECT_EQ(up->head()->status, 200);
-  opened.clear();
-  pair.pump();
-  EXPECT_TRUE(pair.client->finished());
-}
-
-TEST(Http2Limit, StreamsOpenedTooEarlyForTheLimitWaitOrAreRefused) {
-  HttpLimits client;
-  HttpLimits server;
-  server.max_concurrent_streams = 2;
-  Http2Pair pair(client, server);
-  std::vector<StreamRef> ups;
-  for (int i = 0; i < 5; ++i) ups.push_back(pair.request("GET", "/"));
-  pair.pump();
-  size_t refused = 0;
-  for (StreamRef& up : ups) {
-    if (up->failure() == nullptr) continue;
-    ++refused;
-    EXPECT_EQ(up->failure()->code, Code::refused_stream);
-    EXPECT_TRUE(up->untouched());
-  }
-  EXPECT_EQ(refused + pair.accepted.size(), 5u);
-  EXPECT_EQ(pair.accepted.size(), 2u);
 }
 
 }  // namespace

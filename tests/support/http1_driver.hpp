@@ -11,16 +11,9 @@
 
 #include "core/http/codec.hpp"
 #include "core/http/forms.hpp"
+#include "tests/support/field_text.hpp"
 
 namespace tulle::testing {
-
-inline std::string text_of(const Fields& fields) {
-  std::string text;
-  for (const Fields::Field field : fields) {
-    text.append(field.name).append("=").append(field.value).append("\n");
-  }
-  return text;
-}
 
 // What text_of() has written.
 inline void add_lines(std::string_view lines, Fields& to) {
