@@ -11,7 +11,7 @@
 //
 // Exactly one end per exchange: conclude() runs once, writes the summary and lets go of everything.
 // Every attempt that was begun has exactly one outcome, told to the policies.
-// Made by Gateway::serve(), parked in the downstream stream, destroyed with it.
+// Made by HttpChain::serve(), parked in the downstream stream, destroyed with it.
 #pragma once
 
 #include <array>
