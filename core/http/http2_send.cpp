@@ -197,18 +197,23 @@ void Http2Codec::write(Bytes& wire, size_t limit) {
   if (failure_ && life_ != Life::ending) end(failure_code_, *failure_);
 }
 
-// nghttp2 ends the connection of a peer that opens too many streams; the error is only of those streams
-// (RFC 9113, 5.1.2). So it is told nothing of the limit: the peer is, and head_begun() enforces it.
+// The peer is told another limit of streams than nghttp2. nghttp2 (1.52) ends the connection of a peer
+// that goes beyond the limit it knows; the error is only of those streams (RFC 9113, 5.1.2), and
+// head_begun() refuses them. No option changes that, and it takes the acknowledgement of a SETTINGS
+// frame that it has not made itself for an error. So it makes the frame, with "no limit" as the first
+// setting (submit_preface()), and here the limit takes the place of that value.
 void Http2Codec::append_settings(Bytes& wire) {
-  constexpr size_t kFirstValue = 9 + 2;  // behind the frame's header and the setting's number
+  constexpr size_t kFirstId = 9;  // behind the frame's header; two bytes, then four of the value
   const uint8_t* frame = nullptr;
   const ssize_t size = nghttp2_session_mem_send(session_, &frame);
   if (size <= 0) return;
   settings_written_ = true;
   std::string bytes(reinterpret_cast<const char*>(frame), static_cast<size_t>(size));
-  if (server() && bytes.size() > kFirstValue + 4 && bytes[3] == NGHTTP2_SETTINGS) {
+  if (server()) {
+    ASSERT(bytes.size() >= kFirstId + 6 && bytes[3] == NGHTTP2_SETTINGS);
+    ASSERT(bytes[kFirstId + 1] == NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
     const uint32_t limit = limits_.max_concurrent_streams;
-    for (size_t i = 0; i < 4; ++i) bytes[kFirstValue + i] = static_cast<char>(limit >> (24 - 8 * i));
+    for (size_t i = 0; i < 4; ++i) bytes[kFirstId + 2 + i] = static_cast<char>(limit >> (24 - 8 * i));
   }
   wire.append(ByteView(bytes));
 }
