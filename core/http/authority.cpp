@@ -1,6 +1,9 @@
 #include "core/http/authority.hpp"
 
+#include <algorithm>
 #include <array>
+
+#include "core/base/ascii.hpp"
 
 namespace tulle {
 namespace {
@@ -29,7 +32,6 @@ bool all_in(const Table& table, std::string_view text) {
 }
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
 
 bool equal_ignoring_case(std::string_view a, std::string_view b) {
   if (a.size() != b.size()) return false;
@@ -63,12 +65,16 @@ struct HostPort {
   std::string_view port;
 };
 
+// A port is what digits at the end and a colon before them are.
+size_t host_size(std::string_view authority) {
+  size_t at = authority.size();
+  while (at > 0 && is_digit(authority[at - 1])) --at;
+  return at > 0 && authority[at - 1] == ':' ? at - 1 : authority.size();
+}
+
 HostPort split(std::string_view authority) {
-  const size_t bracket = authority.rfind(']');
-  const size_t colon = authority.rfind(':');
-  if (colon == std::string_view::npos) return {authority, {}};
-  if (bracket != std::string_view::npos && colon < bracket) return {authority, {}};
-  return {authority.substr(0, colon), authority.substr(colon + 1)};
+  const size_t host = host_size(authority);
+  return {authority.substr(0, host), authority.substr(std::min(host + 1, authority.size()))};
 }
 
 HostPort comparable(std::string_view authority, std::string_view scheme) {
@@ -103,8 +109,8 @@ bool same_authority(std::string_view a, std::string_view b, std::string_view sch
 }
 
 void canonicalise_authority(std::string& authority) {
-  for (char& c : authority) c = lower(c);
-  const size_t host = split(authority).host.size();
+  lower_copy(authority.data(), authority.data(), authority.size());
+  const size_t host = host_size(authority);
   // Two dots name nothing; they stay for somebody to say so.
   const bool dot = host > 1 && authority[host - 1] == '.' && authority[host - 2] != '.';
   if (dot) authority.erase(host - 1, 1);

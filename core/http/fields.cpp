@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 
+#include "core/base/ascii.hpp"
 #include "core/base/assert.hpp"
 
 namespace tulle {
@@ -11,8 +11,10 @@ namespace {
 
 constexpr size_t kNames = static_cast<size_t>(FieldId::count_);
 
+}  // namespace
+
 // In the order of FieldId.
-constexpr std::array<std::string_view, kNames> kFieldNames = {
+constexpr std::string_view kFieldNames[kNames] = {
     "",
     "accept",
     "accept-encoding",
@@ -59,34 +61,41 @@ constexpr std::array<std::string_view, kNames> kFieldNames = {
     "tulle-error",
     "tulle-retried",
 };
-static_assert(!kFieldNames.back().empty());
+static_assert(!kFieldNames[kNames - 1].empty());
 
-constexpr size_t kLongest = [] {
-  size_t longest = 0;
-  for (std::string_view name : kFieldNames) longest = std::max(longest, name.size());
-  return longest;
-}();
+namespace {
 
-// The known names sorted by length; a look-up compares the few that have the right one.
-struct ByLength {
-  std::array<FieldId, kNames> ids{};
-  std::array<uint8_t, kLongest + 2> first{};  // ids[first[n]] .. ids[first[n + 1]] have n bytes
+// A table in which every known name has a place of its own: a look-up compares one of them.
+constexpr size_t kPlaces = 256;
+
+constexpr size_t place_of(std::string_view name, uint32_t seed) {
+  const auto byte = [name](size_t i) { return static_cast<uint32_t>(static_cast<uint8_t>(name[i])); };
+  const size_t size = name.size();
+  const uint32_t mixed = byte(0) << 24 ^ byte(size - 1) << 16 ^ byte(size / 2) << 8 ^
+                         static_cast<uint32_t>(size);
+  return (mixed * seed) >> 24;
+}
+
+struct Places {
+  uint32_t seed = 1;
+  std::array<FieldId, kPlaces> ids{};
+
+  constexpr bool fill() {
+    ids = {};
+    for (size_t i = 1; i < kNames; ++i) {
+      FieldId& id = ids[place_of(kFieldNames[i], seed)];
+      if (id != FieldId::unknown) return false;
+      id = static_cast<FieldId>(i);
+    }
+    return true;
+  }
 };
 
-constexpr ByLength kByLength = [] {
-  ByLength table;
-  uint8_t next = 0;
-  for (size_t length = 0; length <= kLongest; ++length) {
-    table.first[length] = next;
-    for (size_t i = 1; i < kNames; ++i) {
-      if (kFieldNames[i].size() == length) table.ids[next++] = static_cast<FieldId>(i);
-    }
-  }
-  table.first[kLongest + 1] = next;
-  return table;
+constexpr Places kByPlace = [] {
+  Places places;
+  while (!places.fill()) places.seed += 0x9e3779b8;  // even, so that the seed stays odd
+  return places;
 }();
-
-constexpr char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
 // A pooled message must not keep what one enormous head needed.
 constexpr size_t kKeptBlob = 8 * 1024;
@@ -95,17 +104,9 @@ constexpr size_t kKeptEntries = 64;
 }  // namespace
 
 FieldId field_id(std::string_view lower_case_name) {
-  const size_t size = lower_case_name.size();
-  if (size == 0 || size > kLongest) return FieldId::unknown;
-  const char* const wanted = lower_case_name.data();
-  for (size_t i = kByLength.first[size]; i < kByLength.first[size + 1]; ++i) {
-    const FieldId id = kByLength.ids[i];
-    const char* name = kFieldNames[static_cast<size_t>(id)].data();
-    // Most candidates differ in one of these, which is cheaper than a call.
-    if (name[0] != wanted[0] || name[size - 1] != wanted[size - 1]) continue;
-    if (std::memcmp(name, wanted, size) == 0) return id;
-  }
-  return FieldId::unknown;
+  if (lower_case_name.empty()) return FieldId::unknown;
+  const FieldId id = kByPlace.ids[place_of(lower_case_name, kByPlace.seed)];
+  return kFieldNames[static_cast<size_t>(id)] == lower_case_name ? id : FieldId::unknown;
 }
 
 std::string_view field_name(FieldId id) {
@@ -116,28 +117,50 @@ std::string_view field_name(FieldId id) {
 void Fields::add(std::string_view name, std::string_view value) {
   const size_t at = blob_.size();
   blob_.append(name);
-  for (size_t i = at; i < blob_.size(); ++i) blob_[i] = lower(blob_[i]);
+  lower_copy(blob_.data() + at, blob_.data() + at, name.size());
   const FieldId id = field_id(std::string_view(blob_).substr(at));
   if (id != FieldId::unknown) {
     blob_.resize(at);
     return add(id, value);
   }
-  ASSERT(name.size() <= UINT16_MAX);
-  const Entry entry{static_cast<uint32_t>(at), static_cast<uint32_t>(blob_.size()),
-                    static_cast<uint16_t>(name.size()), id, static_cast<uint32_t>(value.size())};
+  add_entry(at, name.size(), value);
+}
+
+void Fields::add_other(std::string_view lower_case_name, std::string_view value) {
+  const size_t at = blob_.size();
+  blob_.append(lower_case_name);
+  add_entry(at, lower_case_name.size(), value);
+}
+
+// The name is in the blob.
+void Fields::add_entry(size_t name, size_t name_size, std::string_view value) {
+  ASSERT(name_size <= UINT16_MAX);
+  const Entry entry{static_cast<uint32_t>(name), static_cast<uint32_t>(blob_.size()),
+                    static_cast<uint16_t>(name_size), FieldId::unknown,
+                    static_cast<uint32_t>(value.size())};
   blob_.append(value);
   index_.push_back(entry);
-  weight_ += name.size() + value.size() + 32;
+  weight_ += name_size + value.size() + 32;
 }
 
 void Fields::add(FieldId id, std::string_view value) {
   const size_t name_size = field_name(id).size();
-  const Entry entry{0, static_cast<uint32_t>(blob_.size()), static_cast<uint16_t>(name_size), id,
-                    static_cast<uint32_t>(value.size())};
+  const size_t at = blob_.size();
   blob_.append(value);
-  index_.push_back(entry);
+  Entry& entry = index_.emplace_back();
+  entry.value = static_cast<uint32_t>(at);
+  entry.name_size = static_cast<uint16_t>(name_size);
+  entry.id = id;
+  entry.value_size = static_cast<uint32_t>(value.size());
   present_ |= bit(id);
   weight_ += name_size + value.size() + 32;
+}
+
+void Fields::add(FieldId id, std::string_view value, std::string_view rest) {
+  add(id, value);
+  blob_.append(rest);
+  index_.back().value_size += static_cast<uint32_t>(rest.size());
+  weight_ += rest.size();
 }
 
 void Fields::set(FieldId id, std::string_view value) {
@@ -186,7 +209,7 @@ void Fields::remove(FieldId id) {
 
 void Fields::remove(std::string_view name) {
   std::string lowered(name);
-  for (char& c : lowered) c = lower(c);
+  lower_copy(lowered.data(), lowered.data(), lowered.size());
   const FieldId id = field_id(lowered);
   if (id != FieldId::unknown) return remove(id);
   std::erase_if(index_, [&](const Entry& entry) {
@@ -204,15 +227,6 @@ void Fields::clear() {
   index_.clear();
   present_ = 0;
   weight_ = 0;
-}
-
-Fields::Field Fields::operator[](size_t i) const {
-  const Entry& entry = index_[i];
-  const std::string_view blob = blob_;
-  const std::string_view name = entry.id == FieldId::unknown
-                                    ? blob.substr(entry.name, entry.name_size)
-                                    : kFieldNames[static_cast<size_t>(entry.id)];
-  return {entry.id, name, blob.substr(entry.value, entry.value_size)};
 }
 
 }  // namespace tulle

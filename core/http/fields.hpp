@@ -67,12 +67,21 @@ enum class FieldId : uint8_t {
 
 FieldId field_id(std::string_view lower_case_name);
 std::string_view field_name(FieldId id);  // not for unknown
+extern const std::string_view kFieldNames[static_cast<size_t>(FieldId::count_)];  // by id
 
 // Text of a head, which a peer decides the size of.
 using MeteredText =
     std::basic_string<char, std::char_traits<char>, MeteredAllocator<char, MemoryUse::streams>>;
 
 class Fields {
+  struct Entry {
+    uint32_t name;        // offset in blob_; known names have none
+    uint32_t value;
+    uint16_t name_size;
+    FieldId id;
+    uint32_t value_size;
+  };
+
  public:
   struct Field {
     FieldId id;
@@ -82,6 +91,10 @@ class Fields {
 
   void add(std::string_view name, std::string_view value);
   void add(FieldId id, std::string_view value);       // id != unknown
+  // A value in two pieces; `rest` is none of these fields.
+  void add(FieldId id, std::string_view value, std::string_view rest);
+  // A name that is in lower case, and that field_id() does not know.
+  void add_other(std::string_view lower_case_name, std::string_view value);
   void set(FieldId id, std::string_view value);       // removes others of that name, then adds
   void set(std::string_view name, std::string_view value);
   std::optional<std::string_view> get(FieldId id) const;              // the first
@@ -94,35 +107,37 @@ class Fields {
 
   size_t size() const { return index_.size(); }
   bool empty() const { return index_.empty(); }
-  Field operator[](size_t i) const;
+  Field operator[](size_t i) const { return field(index_[i], blob_.data()); }
   // Name and value bytes plus 32 per field (RFC 9113, 6.5.2): what limits count.
   size_t weight() const { return weight_; }
 
   class Iterator {
    public:
-    Iterator(const Fields& fields, size_t i) : fields_(fields), i_(i) {}
-    Field operator*() const { return fields_[i_]; }
+    Field operator*() const { return field(*at_, text_); }
     Iterator& operator++() {
-      ++i_;
+      ++at_;
       return *this;
     }
-    bool operator!=(const Iterator& other) const { return i_ != other.i_; }
+    bool operator!=(const Iterator& other) const { return at_ != other.at_; }
 
    private:
-    const Fields& fields_;
-    size_t i_;
+    friend class Fields;
+    Iterator(const Entry* at, const char* text) : at_(at), text_(text) {}
+    const Entry* at_;
+    const char* text_;
   };
-  Iterator begin() const { return {*this, 0}; }
-  Iterator end() const { return {*this, size()}; }
+  Iterator begin() const { return {index_.data(), blob_.data()}; }
+  Iterator end() const { return {index_.data() + index_.size(), blob_.data()}; }
 
  private:
-  struct Entry {
-    uint32_t name;        // offset in blob_; known names have none
-    uint32_t value;
-    uint16_t name_size;
-    FieldId id;
-    uint32_t value_size;
-  };
+  static Field field(const Entry& entry, const char* text) {
+    const bool known = entry.id != FieldId::unknown;
+    return {entry.id,
+            known ? kFieldNames[static_cast<size_t>(entry.id)]
+                  : std::string_view(text + entry.name, entry.name_size),
+            {text + entry.value, entry.value_size}};
+  }
+  void add_entry(size_t name, size_t name_size, std::string_view value);
   static uint64_t bit(FieldId id) { return uint64_t{1} << static_cast<unsigned>(id); }
   static_assert(static_cast<unsigned>(FieldId::count_) <= 64);
 

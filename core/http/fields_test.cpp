@@ -42,6 +42,39 @@ TEST(Fields, KeepOrderAndDuplicates) {
   EXPECT_EQ(fields.weight(), 2 * (5 + 1 + 32) + 2 * (6 + 1 + 32));
 }
 
+TEST(Fields, NamesThatAreNotKnown) {
+  Fields fields;
+  fields.add_other("x-own", "1");
+  fields.add("X-OWN-NAME-OF-SOME-LENGTH", "2");
+  ASSERT_EQ(fields.size(), 2u);
+  EXPECT_EQ(fields[0].id, FieldId::unknown);
+  EXPECT_EQ(fields[0].name, "x-own");
+  EXPECT_EQ(fields[0].value, "1");
+  EXPECT_EQ(fields[1].name, "x-own-name-of-some-length");
+  EXPECT_EQ(fields.get("x-own"), "1");
+  EXPECT_EQ(fields.weight(), 5 + 1 + 32 + 25 + 1 + 32u);
+}
+
+TEST(Fields, AValueInTwoPieces) {
+  Fields fields;
+  fields.add(FieldId::via, "1.1 ", "sidecar");
+  fields.add(FieldId::server, "a", "");
+  EXPECT_EQ(fields.get(FieldId::via), "1.1 sidecar");
+  EXPECT_EQ(fields.get(FieldId::server), "a");
+  EXPECT_EQ(fields.weight(), 3 + 11 + 32 + 6 + 1 + 32u);
+}
+
+TEST(Fields, AllAreSeenInOrder) {
+  Fields fields;
+  std::string seen;
+  for (const Fields::Field field : fields) seen.append(field.name);
+  EXPECT_EQ(seen, "");
+  fields.add(FieldId::via, "1.1 a");
+  fields.add("x-own", "b");
+  for (const Fields::Field field : fields) seen.append(field.name).append(field.value);
+  EXPECT_EQ(seen, "via1.1 ax-ownb");
+}
+
 TEST(Fields, RemoveAndSet) {
   Fields fields;
   fields.add("x-a", "1");

@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "core/base/ascii.hpp"
+
 namespace tulle {
 namespace {
 
@@ -32,7 +34,7 @@ void copy(const Fields::Field& field, Fields& to) {
   if (field.id != FieldId::unknown) {
     to.add(field.id, field.value);
   } else {
-    to.add(field.name, field.value);
+    to.add_other(field.name, field.value);
   }
 }
 
@@ -40,7 +42,10 @@ void copy(const Fields::Field& field, Fields& to) {
 template <class GoesOn>
 void copy_fields(const Fields& from, Fields& to, GoesOn goes_on) {
   bool all = to.empty();
-  for (size_t i = 0; all && i < from.size(); ++i) all = goes_on(from[i]);
+  for (const Fields::Field field : from) {
+    if (!all) break;
+    all = goes_on(field);
+  }
   if (all) {
     to = from;
     return;
@@ -49,8 +54,6 @@ void copy_fields(const Fields& from, Fields& to, GoesOn goes_on) {
     if (goes_on(field)) copy(field, to);
   }
 }
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
 // TE may hold codings, which are this hop's business, and "trailers", which goes on.
 bool accepts_trailers(std::string_view te) {
@@ -79,14 +82,11 @@ std::string& scratch() {
 
 void append_via(Version received, std::string_view pseudonym, Fields& to) {
   if (pseudonym.empty()) return;
-  std::string& text = scratch();
   switch (received) {
-    case Version::http10: text = "1.0 "; break;
-    case Version::http11: text = "1.1 "; break;
-    case Version::http2: text = "2 "; break;
+    case Version::http10: return to.add(FieldId::via, "1.0 ", pseudonym);
+    case Version::http11: return to.add(FieldId::via, "1.1 ", pseudonym);
+    case Version::http2: return to.add(FieldId::via, "2 ", pseudonym);
   }
-  text.append(pseudonym);
-  to.add(FieldId::via, text);
 }
 
 // One field line whatever came in: applications tend to read only the first.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "core/base/ascii.hpp"
 #include "core/http/authority.hpp"
 #include "core/http/websocket.hpp"
 
@@ -12,8 +13,6 @@ namespace {
 Refusal bad(const char* why) { return {Code::bad_request, why}; }
 // Whoever counts in signed numbers must come to the same length.
 constexpr uint64_t kLongestBody = INT64_MAX;
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
 // Only names with an underscore come here, so the loop is rare.
 bool looks_like(ByteView name, ByteView canonical) {
@@ -75,15 +74,19 @@ void FramingFields::clear() {
 }
 
 Checked FramingFields::add(bool request, ByteView name, ByteView value, Head& head) {
-  char lowered[32];
-  FieldId id = FieldId::unknown;
-  if (name.size() <= sizeof lowered) {
-    for (size_t i = 0; i < name.size(); ++i) lowered[i] = lower(name[i]);
-    id = field_id({lowered, name.size()});
+  char lowered[32];  // the known names are shorter
+  const bool is_short = name.size() <= sizeof lowered;
+  if (is_short) {
+    lower_copy(lowered, name.data(), name.size());
+    const FieldId id = field_id({lowered, name.size()});
+    if (id != FieldId::unknown) return add_known(request, id, value, head);
   }
-  if (id != FieldId::unknown) return add_known(request, id, value, head);
   if (is_disguised(name)) return bad("a field name imitates another with underscores");
-  head.fields.add(name, value);
+  if (is_short) {
+    head.fields.add_other({lowered, name.size()}, value);
+  } else {
+    head.fields.add(name, value);
+  }
   return {};
 }
 

@@ -20,24 +20,23 @@ namespace {
 // Bodies up to this size are copied behind the head, so that they leave in one piece with it.
 constexpr size_t kCopied = 2 * 1024;
 
-// Whether any byte is below SP or DEL, eight at a time; a few harmless ones are reported as well.
-bool may_hold_control(std::string_view text) {
+// Whether any byte is below SP or DEL, eight at a time; bytes beyond ASCII are reported as well.
+bool may_hold_control(const char* at, size_t size) {
   constexpr uint64_t kOnes = 0x0101010101010101;
-  constexpr uint64_t kTops = 0x8080808080808080;
   uint64_t found = 0;
-  const auto look = [&found](uint64_t word) {
-    const uint64_t del = word ^ (kOnes * 0x7f);
-    found |= ((word - kOnes * 0x20) & ~word) | ((del - kOnes) & ~del);
-  };
-  for (; text.size() >= 8; text.remove_prefix(8)) {
+  const auto look = [&found](const char* from) {
     uint64_t word;
-    std::memcpy(&word, text.data(), 8);
-    look(word);
+    std::memcpy(&word, from, 8);
+    found |= (word - kOnes * 0x20) | (word + kOnes);
+  };
+  const char* const end = at + size;
+  if (size >= 8) {
+    for (; end - at > 8; at += 8) look(at);
+    look(end - 8);
+    return (found & (kOnes * 0x80)) != 0;
   }
-  uint64_t rest = kOnes * ' ';
-  std::memcpy(&rest, text.data(), text.size());
-  look(rest);
-  return (found & kTops) != 0;
+  for (; at != end; ++at) found |= *at < 0x20 || *at == 0x7f ? 1 : 0;
+  return found != 0;
 }
 
 // Writes into one reservation that is known to be large enough.
@@ -60,7 +59,7 @@ class Text {
   void put_value(std::string_view value) {
     char* const begin = at_;
     put(value);
-    if (!may_hold_control(value)) return;
+    if (!may_hold_control(begin, value.size())) return;
     for (char* p = begin; p != at_; ++p) {
       const auto byte = static_cast<unsigned char>(*p);
       if ((byte < 0x20 && byte != '\t') || byte == 0x7f) *p = ' ';

@@ -90,7 +90,7 @@ bool Http2HeadReader::add(std::string_view name, std::string_view value) {
   if (id != FieldId::unknown) {
     fields_->add(id, value);
   } else {
-    fields_->add(name, value);
+    fields_->add_other(name, value);  // nghttp2 takes no name with upper case
   }
   return true;
 }
