@@ -32,8 +32,8 @@
 #include "core/http/codec.hpp"
 #include "core/http/http2_budget.hpp"
 #include "core/http/http2_error.hpp"
+#include "core/http/http2_fresh_fields.hpp"
 #include "core/http/http2_head.hpp"
-#include "core/http/http2_spelt_names.hpp"
 
 struct nghttp2_session;
 
@@ -218,7 +218,7 @@ class Http2Codec final : public Codec {
   bool goaway_received_ = false;
   bool last_goaway_due_ = false;
   bool last_goaway_submitted_ = false;
-  Http2SpeltNames spelt_names_;
+  Http2FreshFields fresh_fields_;
   bool probe_pending_ = false;
   bool probe_answered_ = false;              // the peer may not have sent a message since
   bool drain_ping_pending_ = false;

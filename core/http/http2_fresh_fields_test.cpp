@@ -1,6 +1,6 @@
-// What is new in every message is sent by value alone: its name is spelt out once per connection.
+// What is new in every message is sent by value alone, and stays out of the compression table.
 
-#include "core/http/http2_spelt_names.hpp"
+#include "core/http/http2_fresh_fields.hpp"
 
 #include <algorithm>
 #include <string>
@@ -76,7 +76,7 @@ class BlockReader {
   Representations seen_;
 };
 
-class SpeltNames : public testing::Test {
+class FreshFields : public testing::Test {
  protected:
   // Sends a request with these fields to the end; how its head was said.
   Representations ask(const h2::FieldList& fields) {
@@ -122,7 +122,7 @@ class SpeltNames : public testing::Test {
   size_t count_ = 0;
 };
 
-TEST_F(SpeltNames, TheNameIsSpeltOutOncePerConnection) {
+TEST_F(FreshFields, TheNameIsSpeltOutOncePerConnection) {
   pair_.pump();
   Representations head = ask({{"x-request-id", id()}});
   EXPECT_EQ(head.names, 1u);
@@ -135,7 +135,36 @@ TEST_F(SpeltNames, TheNameIsSpeltOutOncePerConnection) {
   }
 }
 
-TEST_F(SpeltNames, EveryFieldOfThatKindHasItsOwn) {
+// A deadline: the same in every request until time passes before it is sent.
+TEST_F(FreshFields, AValueThatRepeatsIsIndexed) {
+  pair_.pump();
+  const auto left = [](std::string ms) {
+    return h2::FieldList{{"x-envoy-expected-rq-timeout-ms", std::move(ms)}};
+  };
+  EXPECT_EQ(ask(left("60000")).names, 1u);
+  const size_t others = ask(left("60000")).indexed;
+  EXPECT_EQ(ask(left("60000")).indexed, others);
+  EXPECT_EQ(ask(left("60000")).kept_out, 0u);
+  EXPECT_EQ(ask(left("59999")).kept_out, 1u);
+  EXPECT_EQ(ask(left("59998")).kept_out, 1u);
+  EXPECT_EQ(ask(left("60000")).kept_out, 1u);
+  const Representations again = ask(left("60000"));
+  EXPECT_EQ(again.kept_out + again.inserted + again.names, 0u);
+  EXPECT_EQ(again.indexed, others);
+}
+
+TEST_F(FreshFields, DeadlinesOfCallsDoNotTurnTheTableOver) {
+  pair_.pump();
+  size_t inserted = 0;
+  for (int i = 0; i < 640; ++i) {
+    inserted += ask({{"grpc-timeout", std::to_string(99'999'999 - 37 * i) + "u"},
+                     {"tracestate", "vendor=" + id()}})
+                    .inserted;
+  }
+  EXPECT_LT(inserted, 5u);
+}
+
+TEST_F(FreshFields, EveryFieldOfThatKindHasItsOwn) {
   pair_.pump();
   const auto fields = [this] {
     return h2::FieldList{{"x-request-id", id()},
@@ -150,7 +179,7 @@ TEST_F(SpeltNames, EveryFieldOfThatKindHasItsOwn) {
   EXPECT_EQ(head.kept_out, 4u);
 }
 
-TEST_F(SpeltNames, OfAnswersAsWell) {
+TEST_F(FreshFields, OfAnswersAsWell) {
   pair_.pump();
   const auto answer = [this] {
     StreamRef up = pair_.request("GET", "/");
@@ -165,7 +194,7 @@ TEST_F(SpeltNames, OfAnswersAsWell) {
   EXPECT_EQ(answer().names, 0u);
 }
 
-TEST_F(SpeltNames, SecretsStayOutOfTheTable) {
+TEST_F(FreshFields, SecretsStayOutOfTheTable) {
   pair_.pump();
   for (int i = 0; i < 3; ++i) {
     const Representations head = ask({{"idempotency-key", id()}, {"authorization", "Bearer x"}});
@@ -175,7 +204,7 @@ TEST_F(SpeltNames, SecretsStayOutOfTheTable) {
 }
 
 // The table is turned over again and again by what the application sends.
-TEST_F(SpeltNames, ANameThatFellOutComesBack) {
+TEST_F(FreshFields, ANameThatFellOutComesBack) {
   pair_.pump();
   size_t spelt = 0;
   for (int i = 0; i < 640; ++i) {
@@ -188,7 +217,7 @@ TEST_F(SpeltNames, ANameThatFellOutComesBack) {
   EXPECT_LT(spelt, 10u * 64 / 2 + 2);
 }
 
-TEST_F(SpeltNames, AHeadThatWasNotSentTeachesNothing) {
+TEST_F(FreshFields, AHeadThatWasNotSentTeachesNothing) {
   pair_.pump();
   StreamRef first = draft({});
   StreamRef second = draft({{"x-request-id", id()}});
@@ -205,13 +234,13 @@ TEST_F(SpeltNames, AHeadThatWasNotSentTeachesNothing) {
   EXPECT_EQ(ask({{"x-request-id", id()}}).names, 0u);
 }
 
-TEST_F(SpeltNames, AnEnormousValueDoesNotFillTheTable) {
+TEST_F(FreshFields, AnEnormousValueDoesNotFillTheTable) {
   pair_.pump();
-  const std::string long_id(Http2SpeltNames::kLongestValue + 1, 'i');
-  EXPECT_EQ(ask({{"x-request-id", long_id}}).inserted, 1u);  // :authority
-  EXPECT_EQ(ask({{"x-request-id", long_id}}).inserted, 0u);
+  const auto long_id = [this] { return std::string(Http2FreshFields::kLongestValue, 'i') + id(); };
+  EXPECT_EQ(ask({{"x-request-id", long_id()}}).inserted, 1u);  // :authority
+  EXPECT_EQ(ask({{"x-request-id", long_id()}}).inserted, 0u);
   EXPECT_EQ(ask({{"x-request-id", id()}}).inserted, 1u);
-  EXPECT_EQ(ask({{"x-request-id", long_id}}).names, 0u);
+  EXPECT_EQ(ask({{"x-request-id", long_id()}}).names, 0u);
 }
 
 }  // namespace

@@ -34,8 +34,7 @@ class FieldArray {
  public:
   static FieldArray& empty_one() {
     static thread_local FieldArray array;
-    array.fields_.clear();
-    array.used_digits_ = 0;
+    array.used_ = array.used_digits_ = 0;
     return array;
   }
 
@@ -43,7 +42,8 @@ class FieldArray {
            Copy copy = Copy::no) {
     uint8_t flags = static_cast<uint8_t>(NGHTTP2_NV_FLAG_NO_COPY_NAME | more_flags);
     if (copy == Copy::no) flags |= NGHTTP2_NV_FLAG_NO_COPY_VALUE;
-    fields_.push_back({bytes(name), bytes(value), name.size(), value.size(), flags});
+    if (used_ == fields_.size()) fields_.resize(2 * used_ + 32);
+    fields_.data()[used_++] = {bytes(name), bytes(value), name.size(), value.size(), flags};
   }
   void add_number(std::string_view name, uint64_t number) {
     // nghttp2 copies the text only when the whole array is submitted, so each number has its place.
@@ -52,16 +52,16 @@ class FieldArray {
     used_digits_ = static_cast<size_t>(end - digits_);
     add(name, {begin, static_cast<size_t>(end - begin)}, 0, Copy::yes);
   }
-  void add_all(const Fields& fields, Http2SpeltNames& names, nghttp2_session* session,
+  void add_all(const Fields& fields, Http2FreshFields& fresh, nghttp2_session* session,
                Copy copy = Copy::no) {
     for (const Fields::Field field : fields) {
       if (!is_wanted(field)) continue;
-      add(field.name, field.value, flags_of(field, names, session), copy);
-      if (copy == Copy::yes) fields_.back().flags &= ~NGHTTP2_NV_FLAG_NO_COPY_NAME;
+      add(field.name, field.value, flags_of(field, fresh, session), copy);
+      if (copy == Copy::yes) fields_[used_ - 1].flags &= ~NGHTTP2_NV_FLAG_NO_COPY_NAME;
     }
   }
   const nghttp2_nv* data() const { return fields_.data(); }
-  size_t size() const { return fields_.size(); }
+  size_t size() const { return used_; }
 
  private:
   static uint8_t* bytes(std::string_view text) {
@@ -75,28 +75,21 @@ class FieldArray {
     return !is_framing_field(field.id);
   }
 
-  // Secrets stay out of the compression table, where they could be guessed (RFC 7541, 7.1.3). So
-  // does what is new in every request, but for its name: it would only push out what repeats, and
-  // that costs a tenth of the codec's time.
-  static uint8_t flags_of(const Fields::Field& field, Http2SpeltNames& names,
+  // Secrets stay out of the compression table, where they could be guessed (RFC 7541, 7.1.3). What is
+  // new in every request stays out for another reason: Http2FreshFields.
+  static uint8_t flags_of(const Fields::Field& field, Http2FreshFields& fresh,
                           nghttp2_session* session) {
     switch (field.id) {
       case FieldId::authorization:
       case FieldId::proxy_authorization:
       case FieldId::idempotency_key: return NGHTTP2_NV_FLAG_NO_INDEX;
-      case FieldId::traceparent:
-      case FieldId::x_b3_spanid:
-      case FieldId::x_b3_traceid:
-      case FieldId::x_request_id:
-        return names.due(field, [session] { return is_table_crowded(session); })
-                   ? NGHTTP2_NV_FLAG_NONE
-                   : NGHTTP2_NV_FLAG_NO_INDEX;
-      case FieldId::b3:  // "0" repeats
-        return field.value.size() > 1 ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE;
       case FieldId::cookie:
         return field.value.size() < kShortCookie ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE;
-      default: return NGHTTP2_NV_FLAG_NONE;
+      default: break;
     }
+    if (!Http2FreshFields::covers(field.id)) return NGHTTP2_NV_FLAG_NONE;
+    const bool indexed = fresh.indexed(field, [session] { return is_table_crowded(session); });
+    return indexed ? NGHTTP2_NV_FLAG_NONE : NGHTTP2_NV_FLAG_NO_INDEX;
   }
 
   // nghttp2's table is as large as the peer allows, and at most 4096 bytes.
@@ -107,7 +100,8 @@ class FieldArray {
     return nghttp2_session_get_hd_deflate_dynamic_table_size(session) > size / 2;
   }
 
-  std::vector<nghttp2_nv> fields_;
+  std::vector<nghttp2_nv> fields_;  // of which used_ are in use
+  size_t used_ = 0;
   char digits_[40];  // two numbers: the status and a length
   size_t used_digits_ = 0;
 };
@@ -248,7 +242,7 @@ void Http2Codec::submit_interims(Http2Stream& s) {
   while (const Head* head = s.stream->departing_interim()) {
     FieldArray& fields = FieldArray::empty_one();
     fields.add_number(":status", static_cast<uint64_t>(head->status));
-    fields.add_all(head->fields, spelt_names_, session_, Copy::yes);
+    fields.add_all(head->fields, fresh_fields_, session_, Copy::yes);
     if (!s.submitted && head->status != 101) {
       nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, s.id, nullptr, fields.data(),
                              fields.size(), nullptr);
@@ -284,7 +278,7 @@ void Http2Codec::submit_request(Http2Stream& s, const Head& head, bool whole) {
   }
   if (!head.authority.empty()) fields.add(":authority", head.authority);
   if (switches) fields.add(":protocol", head.protocol);
-  fields.add_all(head.fields, spelt_names_, session_);
+  fields.add_all(head.fields, fresh_fields_, session_);
   if (head.content_length && !switches && head.method != Method::connect) {
     fields.add_number("content-length", *head.content_length);
   }
@@ -339,7 +333,7 @@ void Http2Codec::submit_response(Http2Stream& s, const Head& head, bool whole) {
   FieldArray& fields = FieldArray::empty_one();
   fields.add_number(":status", static_cast<uint64_t>(status));
   if (declined) fields.add_number(kDeclinedStatus, static_cast<uint64_t>(head.status));
-  fields.add_all(head.fields, spelt_names_, session_);
+  fields.add_all(head.fields, fresh_fields_, session_);
   const bool open = s.tunnel && status / 100 == 2;
   if (head.content_length && head.status != 204 && !open) {
     fields.add_number("content-length", *head.content_length);
@@ -362,7 +356,7 @@ void Http2Codec::submit_refusal(int32_t id, Code why) {
 
 void Http2Codec::submit_trailers(Http2Stream& s) {
   FieldArray& fields = FieldArray::empty_one();
-  fields.add_all(s.stream->departing_trailers(), spelt_names_, session_);
+  fields.add_all(s.stream->departing_trailers(), fresh_fields_, session_);
   nghttp2_submit_trailer(session_, s.id, fields.data(), fields.size());
 }
 

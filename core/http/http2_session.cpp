@@ -165,7 +165,7 @@ struct Http2Callbacks {
   // or trailers too large to send.
   static int on_frame_not_send(nghttp2_session* session, const nghttp2_frame* frame, int why,
                                void* user) {
-    if (frame->hd.type == NGHTTP2_HEADERS) codec(user).spelt_names_.forget();
+    if (frame->hd.type == NGHTTP2_HEADERS) codec(user).fresh_fields_.forget();
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat == NGHTTP2_HCAT_REQUEST) return 0;
     if (why == NGHTTP2_ERR_STREAM_CLOSED || why == NGHTTP2_ERR_STREAM_CLOSING) return 0;
     if (why == NGHTTP2_ERR_SESSION_CLOSING) return 0;
