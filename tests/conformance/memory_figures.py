@@ -5,14 +5,19 @@
 
 Each attack plays against a fresh sidecar. `peak` is the highest growth of private memory (RssAnon) in
 its first seconds, `held` what is left of that while the attack stands (an idle loop has given back by
-then what it kept for reuse), `after` some seconds after it has gone. The exit status is 1 when a sidecar
-in a memory cgroup did not stay within it, or when an attack holds more than 20 bytes for each that was
-sent, and more than honest peers in the same number: a connection of HTTP/2 may have 32 KiB, and each of
-the requests that a cluster admits at once 8 KiB, because limits bound these, not what was sent.
+then what it kept for reuse), `after` some seconds after it has gone.
+
+The exit status is 1 when a sidecar in a memory cgroup did not stay within it, or when an attack makes
+it hold, at its peak or later, more than 20 bytes for each that was sent. Small attacks may have more
+by a constant, because limits bound that and not what was sent: 8 MiB, as a cluster admits 1,024
+requests at once and one that waits holds 8 KiB. The same attacks with ten times the connections have
+no such allowance. Connections that only begin TLS may have what a
+handshake takes in OpenSSL, 48 KiB, for the time a handshake may take.
 """
 import contextlib
 import os
 import resource
+import ssl
 import struct
 import sys
 import threading
@@ -24,13 +29,13 @@ for folder in (HERE, os.path.join(os.path.dirname(HERE), "e2e")):
     sys.path.insert(0, folder)
 
 from canary import frame  # noqa: E402
-from mesh import SIDECAR, Mesh, bootstrap, cluster, host, listener, route  # noqa: E402
+from mesh import SIDECAR, Mesh, bootstrap, cluster, host, listener, route, server_tls  # noqa: E402
 from test_resources import (DATA, MIB, SETTINGS, Silent, h2_preface, h2_request, many,  # noqa: E402
                             send_all_at_once)
 
 WORST_RATIO = 20
-PER_CONNECTION = 32 * 1024
-ADMITTED = 1024 * 8 * 1024
+ADMITTED = 1024 * 8 * 1024  # bytes: the requests that a cluster admits at once
+HANDSHAKE = 48 * 1024       # bytes: what OpenSSL holds for a connection whose client has said hello
 STANDS = 15   # seconds
 SETTLES = 12  # seconds: idle connections linger 2, a loop is idle after 5
 
@@ -40,48 +45,30 @@ def memory(pid, field="RssAnon"):
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith(field))
 
 
-# ---- attacks: each yields (name, bytes sent), with everything still standing ------------------------
+# ---- attacks: what each of their connections sends, piece by piece ---------------------------------
 
-def sent(socks, data):
-    return send_all_at_once(socks, data)
-
-
-@contextlib.contextmanager
-def heads_without_end(port):
-    with many(port, 500) as socks:
-        yield sent(socks, b"GET / HTTP/1.1\r\nhost: a\r\n" + b"x: y\r\n" * 90)
+def heads_without_end():
+    return [b"GET / HTTP/1.1\r\nhost: a\r\n" + b"x: y\r\n" * 90]
 
 
-@contextlib.contextmanager
-def large_heads_without_end(port):
-    with many(port, 500) as socks:
-        yield sent(socks, b"GET / HTTP/1.1\r\nhost: a\r\n" + b"".join(
-            b"x-%d: " % number + b"v" * 550 + b"\r\n" for number in range(90)))
+def large_heads_without_end():
+    return [b"GET / HTTP/1.1\r\nhost: a\r\n" + b"".join(
+        b"x-%d: " % number + b"v" * 550 + b"\r\n" for number in range(90))]
 
 
-@contextlib.contextmanager
-def torn_value(port):
-    with many(port, 500) as socks:
-        total = sent(socks, b"GET / HTTP/1.1\r\nhost: a\r\nx-long: ")
-        for _ in range(50):
-            total += sent(socks, b"v" * 1000)
-        yield total
+def torn_value():
+    return [b"GET / HTTP/1.1\r\nhost: a\r\nx-long: "] + [b"v" * 1000] * 50
 
 
-@contextlib.contextmanager
-def stuck_uploads(port):
-    with many(port, 200) as socks:
-        yield sent(socks, b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10000000\r\n\r\n" + b"x" * MIB)
+def stuck_upload():
+    return [b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10000000\r\n\r\n" + b"x" * MIB]
 
 
-@contextlib.contextmanager
-def pipelined(port):
-    with many(port, 200) as socks:
-        yield sent(socks, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n" * 20000)
+def pipelined():
+    return [b"GET / HTTP/1.1\r\nhost: a\r\n\r\n" * 20000]
 
 
-@contextlib.contextmanager
-def hpack_bomb(port):
+def hpack_bomb():
     """One entry of 4,000 bytes in the table, referred to 4,000 times in each of 100 streams."""
     name, value = b"x-bomb", b"v" * 3900
     size = len(value)
@@ -92,108 +79,126 @@ def hpack_bomb(port):
         rest //= 128
     length += bytes((rest,))
     entry = b"\x40" + bytes((len(name),)) + name + length + value
-    with many(port, 50) as socks:
-        out = h2_preface()
-        for number in range(100):
-            block = b"\x82\x86\x84\x01\x01a" + (entry if number == 0 else b"") + b"\xbe" * 4000
-            out += frame(1, 4, 2 * number + 1, block)
-        yield sent(socks, out)
+    out = h2_preface()
+    for number in range(100):
+        block = b"\x82\x86\x84\x01\x01a" + (entry if number == 0 else b"") + b"\xbe" * 4000
+        out += frame(1, 4, 2 * number + 1, block)
+    return [out]
 
 
-@contextlib.contextmanager
-def cookie_crumbs(port):
+def cookie_crumbs():
     """Heads of empty cookie crumbs: one byte on the wire, a field in memory."""
-    with many(port, 100) as socks:
-        out = h2_preface()
-        for number in range(100):
-            crumbs = b"\x40\x06cookie\x00" + b"\xbe" * 90 if number == 0 else b"\xbe" * 90
-            out += frame(1, 4, 2 * number + 1, b"\x83\x86\x84\x01\x01a" + crumbs)
-        yield sent(socks, out)
+    out = h2_preface()
+    for number in range(100):
+        crumbs = b"\x40\x06cookie\x00" + b"\xbe" * 90 if number == 0 else b"\xbe" * 90
+        out += frame(1, 4, 2 * number + 1, b"\x83\x86\x84\x01\x01a" + crumbs)
+    return [out]
 
 
-@contextlib.contextmanager
-def zero_windows(port):
+def requests(count=100):
+    return b"".join(h2_request(2 * number + 1) for number in range(count))
+
+
+def zero_windows():
     """Answers that may not be sent: the window of every stream is 0."""
-    with many(port, 100) as socks:
-        yield sent(socks, h2_preface(0) + b"".join(h2_request(2 * number + 1) for number in range(100)))
+    return [h2_preface(0) + requests()]
 
 
-@contextlib.contextmanager
-def one_window(port):
+def one_window():
     """Answers that share a window of 64 KiB, which nobody opens again."""
-    with many(port, 100) as socks:
-        yield sent(socks, h2_preface() + b"".join(h2_request(2 * number + 1) for number in range(100)))
+    return [h2_preface() + requests()]
 
 
-@contextlib.contextmanager
-def late_windows(port):
+def late_windows():
     """Windows that shut while the answers are awaited."""
-    with many(port, 100) as socks:
-        yield sent(socks, h2_preface() + frame(8, 0, 0, struct.pack(">I", 1 << 30)) +
-                   b"".join(h2_request(2 * number + 1) for number in range(100)) +
-                   frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 0)))
+    return [h2_preface() + frame(8, 0, 0, struct.pack(">I", 1 << 30)) + requests() +
+            frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 0))]
 
 
-@contextlib.contextmanager
-def unfinished_streams(port):
-    with many(port, 20) as socks:
-        out = h2_preface()
-        for number in range(100):
-            stream = 2 * number + 1
-            out += h2_request(stream, method=b"\x83", ended=False)
-            out += frame(DATA, 0, stream, b"x" * 16000) * 4
-        yield sent(socks, out)
+def unfinished_streams():
+    out = h2_preface()
+    for number in range(100):
+        stream = 2 * number + 1
+        out += h2_request(stream, method=b"\x83", ended=False)
+        out += frame(DATA, 0, stream, b"x" * 16000) * 4
+    return [out]
 
 
-@contextlib.contextmanager
-def one_byte_frames(port):
-    with many(port, 20) as socks:
-        out = h2_preface() + b"".join(h2_request(2 * number + 1, method=b"\x83", ended=False) for number in range(100))
-        out += b"".join(frame(DATA, 0, 2 * number + 1, b"x") for number in range(100)) * 200
-        yield sent(socks, out)
+def one_byte_frames():
+    out = h2_preface() + b"".join(h2_request(2 * number + 1, method=b"\x83", ended=False) for number in range(100))
+    return [out + b"".join(frame(DATA, 0, 2 * number + 1, b"x") for number in range(100)) * 200]
 
 
-@contextlib.contextmanager
-def settings_flood(port):
-    with many(port, 100) as socks:
-        yield sent(socks, h2_preface() + frame(SETTINGS, 0, 0, struct.pack(">HI", 1, 4096)) * 2000)
+def settings_flood():
+    return [h2_preface() + frame(SETTINGS, 0, 0, struct.pack(">HI", 1, 4096)) * 2000]
 
 
-ATTACKS = (  # connections, words, attack, upstream
-    (500, "500 heads without end, 90 fields of 4 bytes", heads_without_end, "silent"),
-    (500, "500 heads without end, 50 KiB each", large_heads_without_end, "silent"),
-    (500, "500 heads, one value of 50 KiB in pieces", torn_value, "silent"),
-    (200, "200 uploads, the upstream reads nothing", stuck_uploads, "silent"),
-    (200, "200 connections of 20,000 pipelined requests, no answer", pipelined, "silent"),
-    (50, "HPACK bomb: 50 connections, 100 heads, 4,000 references to 4 KB", hpack_bomb, "silent"),
-    (100, "cookie crumbs: 100 connections of 100 heads of 90 crumbs", cookie_crumbs, "silent"),
-    (100, "zero windows: 100 connections of 100 answers of 64 KiB", zero_windows, "body"),
-    (100, "one window: 100 connections of 100 answers of 64 KiB", one_window, "body"),
-    (100, "late windows: 100 connections of 100 answers of 64 KiB", late_windows, "body"),
-    (20, "20 connections of 100 streams with 64 KB each, unfinished", unfinished_streams, "silent"),
-    (20, "DATA frames of one byte", one_byte_frames, "silent"),
-    (100, "SETTINGS, 2,000 on each of 100 connections", settings_flood, "silent"),
+def client_hello():
+    """As OpenSSL writes it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    session = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with contextlib.suppress(ssl.SSLWantReadError):
+        session.do_handshake()
+    return [outgoing.read()]
+
+
+def half_a_hello():
+    return [client_hello()[0][:250]]
+
+
+class Attack:
+    """`allowed`: bytes that it may have beyond 20 for each that was sent."""
+
+    def __init__(self, words, connections, pieces, upstream="silent", listener="plain", allowed=0):
+        self.words, self.connections, self.pieces = words, connections, pieces
+        self.upstream, self.listener, self.allowed = upstream, listener, allowed
+
+
+ATTACKS = (
+    Attack("heads without end, 90 fields of 4 bytes", 500, heads_without_end),
+    Attack("heads without end, 50 KiB each", 500, large_heads_without_end),
+    Attack("heads, one value of 50 KiB in pieces", 500, torn_value),
+    Attack("uploads, the upstream reads nothing", 200, stuck_upload),
+    Attack("20,000 pipelined requests, no answer", 200, pipelined),
+    Attack("HPACK bomb: 100 heads, 4,000 references to 4 KB", 50, hpack_bomb),
+    Attack("cookie crumbs: 100 heads of 90 crumbs", 100, cookie_crumbs),
+    Attack("cookie crumbs: 100 heads of 90 crumbs", 1000, cookie_crumbs),
+    Attack("zero windows: 100 answers of 64 KiB", 100, zero_windows, "body", allowed=ADMITTED),
+    Attack("zero windows: 100 answers of 64 KiB", 1000, zero_windows, "body"),
+    Attack("one window of 64 KiB for 100 answers of 64 KiB", 100, one_window, "body", allowed=ADMITTED),
+    Attack("one window of 64 KiB for 100 answers of 64 KiB", 1000, one_window, "body"),
+    Attack("windows that shut after 100 requests for 64 KiB", 100, late_windows, "body", allowed=ADMITTED),
+    Attack("windows that shut after 100 requests for 64 KiB", 1000, late_windows, "body"),
+    Attack("100 streams with 64 KB each, unfinished", 20, unfinished_streams),
+    Attack("DATA frames of one byte", 20, one_byte_frames),
+    Attack("SETTINGS, 2,000 of them", 100, settings_flood),
+    Attack("a ClientHello and silence", 500, client_hello, listener="tls", allowed=500 * HANDSHAKE),
+    Attack("half a ClientHello and silence", 500, half_a_hello, listener="tls", allowed=500 * HANDSHAKE),
 )
 
 
-def play(attack, upstream):
+def play(attack):
+    """(bytes sent, peak, held, after)."""
     mesh = Mesh()
     silent = Silent()
     mesh.closers.append(silent.drop)
     try:
-        origin = silent.port if upstream == "silent" else mesh.origin().port
+        origin = silent.port if attack.upstream == "silent" else mesh.origin().port
         action = {"cluster": "upstream"}
-        if upstream == "body":
+        if attack.upstream == "body":
             action["prefix_rewrite"] = "/bytes/65536"
+        everything = host("all", ["*"], {"match": {"prefix": "/"}, "route": action})
         sidecar = mesh.sidecar("sidecar", bootstrap(
-            listener("outbound", host("all", ["*"], {"match": {"prefix": "/"}, "route": action})),
-            cluster("upstream", origin), workers=1, log="off"))
-        port = sidecar.port("outbound")
-        with many(port, 5) as socks:  # what is made once and kept
+            listener("plain", everything), listener("tls", everything, inbound=True, tls=server_tls()),
+            cluster("upstream", origin), identity=mesh.identity("attacked"), workers=1, log="off"))
+        with many(sidecar.port("plain"), 5) as socks:  # what is made once and kept
             for sock in socks:
                 sock.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
         before = memory(sidecar.pid)
-        with attack(port) as total:
+        with many(sidecar.port(attack.listener), attack.connections) as socks:
+            total = sum(send_all_at_once(socks, piece) for piece in attack.pieces())
             peak = settled(sidecar.pid) - before
             time.sleep(STANDS)
             held = memory(sidecar.pid) - before
@@ -297,16 +302,18 @@ def main():
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     good = True
-    print("| attack | sent, KiB | peak, KiB | held, KiB | held per byte | after, KiB |")
-    print("|---|---|---|---|---|---|")
+    print("| attack | connections | sent, KiB | peak, KiB | held, KiB | held per byte | after, KiB |")
+    print("|---|---|---|---|---|---|---|")
     wanted = sys.argv[1:]
-    for connections, name, attack, upstream in ATTACKS:
-        if wanted and not any(word in attack.__name__ for word in wanted):
+    for attack in ATTACKS:
+        if wanted and not any(word in attack.pieces.__name__ for word in wanted):
             continue
-        total, peak, held, after = play(attack, upstream)
-        good = good and held <= max(WORST_RATIO * total, connections * PER_CONNECTION + ADMITTED)
-        print("| %s | %d | %d | %d | %.2f | %d |" % (name, total // 1024, peak // 1024, held // 1024,
-                                                    held / max(total, 1), after // 1024), flush=True)
+        total, peak, held, after = play(attack)
+        within = max(peak, held) <= WORST_RATIO * total + attack.allowed
+        good = good and within
+        print("| %s%s | %d | %d | %d | %d | %.2f | %d |" % (
+            attack.words, "" if within else " **TOO MUCH**", attack.connections, total // 1024, peak // 1024,
+            held // 1024, held / max(total, 1), after // 1024), flush=True)
     if wanted and "cgroup" not in wanted:
         return 0 if good else 1
     try:
