@@ -32,10 +32,8 @@ class Server : private Task {
   // A stream accepted by somebody else; `captured`: where it wanted to go, unset: here.
   void adopt(std::unique_ptr<ByteStream> bytes, const Address& captured = {});
   void set_tls(std::shared_ptr<const TlsContext> tls);  // for handshakes that begin from now on
-  // Whatever HttpLimits::upgrades is, for heads that begin from now on; HTTP/2: for new connections.
-  void set_upgrades(const std::shared_ptr<const std::vector<std::string>>& upgrades) {
-    options_.limits.upgrades = upgrades;
-  }
+  // From now on, for HTTP/1 connections that are there too. Those of HTTP/2 keep what they announced.
+  void set_limits(const HttpLimits& limits) { options_.limits = limits; }
   void hold_accepting(bool held);                    // while memory is short
   // Until about so many bytes will come back. Returns how many will.
   size_t shed(Sheds what, size_t bytes, Instant now) {

@@ -144,6 +144,20 @@ TEST_P(ServerTest, AcceptingPausesAtTheMaximum) {
   calls.clear();
 }
 
+TEST_P(ServerTest, ChangedLimitsReachConnectionsThatAreThere) {
+  start();
+  call("/first");
+  ASSERT_TRUE(finish());
+  HttpLimits limits;
+  limits.idle_timeout = 50ms;
+  server->set_limits(limits);
+  Call& second = call("/second");
+  ASSERT_TRUE(finish());
+  EXPECT_TRUE(second.outcome().has_value());
+  EXPECT_EQ(pool->connections(), 1u);  // the same
+  EXPECT_TRUE(test.run_until([&] { return server->connections() == 0; }));
+}
+
 TEST_P(ServerTest, StopAcceptingLeavesConnectionsAlone) {
   start();
   call("/first");

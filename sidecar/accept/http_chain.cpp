@@ -42,7 +42,7 @@ HttpChain::HttpChain(exchange::ExchangeHost& host,
 
 void HttpChain::adopt(std::shared_ptr<const config::ListenerConfig> config) {
   if (config->tls != config_->tls) server_.set_tls(config->tls);
-  server_.set_upgrades(config->http.limits.upgrades);
+  server_.set_limits(config->http.limits);
   config_ = std::move(config);
 }
 

@@ -136,6 +136,22 @@ class Reload(MeshCase):
         sidecar.wait_for(lambda: ask() == "two", "the kept connection sees the new route", PATIENCE)
         self.assertEqual(local, connection.sock.getsockname(), "it is still the same connection")
 
+    def test_a_kept_connection_sees_the_new_limits(self):
+        def document(**manager):
+            return bootstrap(listener("outbound", host("all", ["*"], says("one")), **manager))
+        sidecar = self.mesh.sidecar("s", document())
+        connection = probes.http.client.HTTPConnection("127.0.0.1", sidecar.port("outbound"), timeout=60)
+        self.addCleanup(connection.close)
+
+        def ask():
+            connection.request("GET", "/", headers={"host": "x", **{"x-%d" % number: "1" for number in range(20)}})
+            answer = connection.getresponse()
+            answer.read()
+            return answer.status
+        self.assertEqual(200, ask())
+        sidecar.rewrite(document(common_http_protocol_options={"max_headers_count": 10}))
+        sidecar.wait_for(lambda: ask() == 431, "the kept connection sees the new limit", PATIENCE)
+
     # -- files that must not be used
 
     def refused(self, broken, *expected):
