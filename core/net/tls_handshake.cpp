@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "core/net/loop.hpp"
+#include "core/net/tls_session.hpp"
 #include "core/net/tls_stream.hpp"
 #include "core/net/tls_words.hpp"
 
@@ -47,6 +48,8 @@ void TlsStream::advance_handshake() {
 void TlsStream::become_open() {
   if (auto fault = fault_of_open_session())
     return fail(std::move(*fault));
+  if (!drop_peer_certificates(*session_))
+    return fail(Error{Code::internal, Origin::local, take_tls_failure("no memory for TLS")});
   phase_ = Phase::open;
   wire_.show_all();
   if (!plain_.empty() || output_ == Output::ending)

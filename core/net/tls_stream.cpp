@@ -18,7 +18,7 @@ constexpr size_t kWorthItsOwnRecord = 12 * 1024;  // copying costs more than a s
 constexpr size_t kHandshakeHold = 64 * 1024;      // more than a whole flight with the longest chain
 constexpr uint8_t kMaxDatalessRecords = 32;
 constexpr Duration kAlertLinger = 1s;
-constexpr size_t kTlsCharge = 20 * 1024;          // what OpenSSL keeps of an idle connection
+constexpr size_t kTlsCharge = 15 * 1024;          // of an idle connection, mostly in OpenSSL
 
 thread_local char thread_gather[kRecord];
 

@@ -161,6 +161,8 @@ bool PeerExpectation::judge(x509_store_ctx_st& chain, TlsVerdict& verdict) const
     return false;
   }
   verdict.identity = std::make_unique<PeerIdentity>(std::move(names.identity));
+  // The connection would keep the verified chain beside the one that was sent.
+  X509_STORE_CTX_set0_verified_chain(&chain, nullptr);
   return true;
 }
 

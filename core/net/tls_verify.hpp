@@ -30,7 +30,8 @@ struct PeerExpectation {
   std::vector<SanMatcher> sans;
   std::string server_name;  // checked when `sans` is empty; empty: any name
 
-  // Verifies and fills `verdict`. On false the error in `chain` chooses the alert.
+  // Verifies and fills `verdict`. On false the error in `chain` chooses the alert; on true the chain
+  // that was found is given back already.
   bool judge(x509_store_ctx_st& chain, TlsVerdict& verdict) const;
 };
 
