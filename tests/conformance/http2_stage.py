@@ -10,12 +10,12 @@ import ssl
 import frames
 from frames import HEADERS, Peer, RawServer
 from stage import Stage, bootstrap, cluster, host, listener, route, wait_for
-from mesh import _transport_socket
+from mesh import transport_socket
 
 
 def tls_for_everybody():
     """A listener's TLS with the workload's certificate and without asking for one."""
-    return _transport_socket("DownstreamTlsContext", {
+    return transport_socket("DownstreamTlsContext", {
         "common_tls_context": {"tls_certificate_sds_secret_configs": [{"name": "default"}]}})
 
 

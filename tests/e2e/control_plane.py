@@ -3,8 +3,9 @@ import http.client
 import json
 import os
 import ssl
+import unittest
 
-from mesh import BUILD, PATIENCE, Process
+from mesh import BUILD, PATIENCE, Mesh, Process
 
 CONTROL_PLANE = os.path.join(BUILD, "bin", "tulle-control-plane")
 VERSIONS = {"Service": "v1", "Workload": "tulle.dev/v1alpha1", "HTTPRoute": "gateway.networking.k8s.io/v1"}
@@ -129,3 +130,17 @@ class ControlPlane(Process):
             return Answer(connection.getresponse())
         finally:
             connection.close()
+
+
+def start(mesh, name="control-plane", ready=True, **config):
+    control_plane = ControlPlane(name, mesh.folder, **config)
+    mesh.processes.append(control_plane)
+    return control_plane.wait_ready() if ready else control_plane
+
+
+class ControlPlaneCase(unittest.TestCase):
+    """A mesh of its own for every test."""
+
+    def setUp(self):
+        self.mesh = Mesh()
+        self.addCleanup(self.mesh.close)

@@ -1,6 +1,7 @@
 """The tools of the stories themselves: an origin, a capture reader and a log check that lie would
 make every other test worthless."""
 import struct
+import subprocess
 import unittest
 
 import mesh
@@ -48,8 +49,8 @@ class Peers(unittest.TestCase):
 
     def test_certificates_have_the_validity_asked_for(self):
         leaf = self.mesh.leaf("late", validity=("20200101000000Z", "20200102000000Z"))
-        text = mesh.subprocess.run([program("openssl"), "x509", "-in", leaf.certificate, "-noout", "-enddate"],
-                                   stdout=mesh.subprocess.PIPE, text=True, check=True).stdout
+        text = subprocess.run([program("openssl"), "x509", "-in", leaf.certificate, "-noout", "-enddate"],
+                                   stdout=subprocess.PIPE, text=True, check=True).stdout
         self.assertIn("Jan  2 00:00:00 2020", text)
 
 
