@@ -32,10 +32,11 @@ void TlsStream::advance_handshake() {
     }
   }
   // Created here and not with the stream: connections that never speak cost no SSL.
-  if (session_ == nullptr)
-    session_ = context_->open(wire_, verdict_);
   if (session_ == nullptr) {
-    return fail(Error{Code::internal, Origin::local, take_tls_failure("no memory for TLS")});
+    session_ = context_->open(wire_, verdict_);
+    if (session_ == nullptr)
+      return fail(Error{Code::internal, Origin::local, take_tls_failure("no memory for TLS")});
+    account(kHandshakeCharge);
   }
   ERR_clear_error();
   const int outcome = SSL_do_handshake(session_.get());
@@ -50,6 +51,7 @@ void TlsStream::become_open() {
     return fail(std::move(*fault));
   if (!drop_peer_certificates(*session_))
     return fail(Error{Code::internal, Origin::local, take_tls_failure("no memory for TLS")});
+  account(kOpenCharge);
   phase_ = Phase::open;
   wire_.show_all();
   if (!plain_.empty() || output_ == Output::ending)

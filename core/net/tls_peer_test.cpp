@@ -6,6 +6,7 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 
+#include "core/base/memory_budget.hpp"
 #include "tests/support/deterministic_random.hpp"
 #include "tests/support/tls_pair.hpp"
 
@@ -204,6 +205,30 @@ TEST(TlsPeer, KeyUpdatesAreFollowedAndAFloodOfThemEndsTheConnection) {
   pair.push();
   ASSERT_TRUE(pair.stream.ended);
   EXPECT_EQ(pair.stream.why->code, Code::protocol_error);
+}
+
+// A hello of some hundred bytes makes OpenSSL hold more than the open connection will.
+TEST(TlsPeer, TheBudgetIsChargedForWhatAHandshakeHolds) {
+  const auto charged = [] {
+    MemoryMeter::of_thread().publish();
+    return MemoryBudget::of_process().used(MemoryUse::tls);
+  };
+  const int64_t before = charged();
+  {
+    AgainstOpenSsl pair(true, server_options());
+    EXPECT_LE(charged() - before, 1024) << "nobody has spoken";
+    SSL_do_handshake(pair.peer.ssl());
+    ERR_clear_error();
+    pair.push();
+    ASSERT_FALSE(pair.stream.opened);
+    EXPECT_GE(charged() - before, 40 * 1024);
+    pair.peer.feed(pair.raw.text);
+    pair.settle();
+    ASSERT_TRUE(pair.stream.opened);
+    EXPECT_GE(charged() - before, 14 * 1024);
+    EXPECT_LE(charged() - before, 16 * 1024);
+  }
+  EXPECT_EQ(charged(), before);
 }
 
 TEST(TlsPeer, ACurveThatWeDoNotHaveIsRefusedInWords) {

@@ -18,7 +18,6 @@ constexpr size_t kWorthItsOwnRecord = 12 * 1024;  // copying costs more than a s
 constexpr size_t kHandshakeHold = 64 * 1024;      // more than a whole flight with the longest chain
 constexpr uint8_t kMaxDatalessRecords = 32;
 constexpr Duration kAlertLinger = 1s;
-constexpr size_t kTlsCharge = 15 * 1024;          // of an idle connection, mostly in OpenSSL
 
 thread_local char thread_gather[kRecord];
 
@@ -76,18 +75,22 @@ TlsStream::TlsStream(Loop& loop, std::unique_ptr<ByteStream> inner,
       Flusher(loop, Flusher::Stage::write),
       inner_(std::move(inner)),
       context_(std::move(context)) {
-  charge_memory(MemoryUse::tls, kTlsCharge);
+  account(kSilentCharge);
 }
 
 TlsStream::~TlsStream() {
   ASSERT(!calling_reader_);  // readers record; they destroy nothing from inside a call
-  give_back_memory(MemoryUse::tls, kTlsCharge);
+  account(0);
   // A peer whom we have refused gets to read why: closing now could turn the alert into a reset.
   const bool gone = inner_ended_ && inner_why_.has_value();
   if (phase_ != Phase::failed || session_ == nullptr || gone || inner_ == nullptr)
     return;
   hand_on_records();
   ByteStream::finish(std::move(inner_), kAlertLinger);
+}
+
+void TlsStream::account(uint32_t bytes) {
+  MemoryMeter::of_thread().charge(MemoryUse::tls, int64_t{bytes} - std::exchange(charged_, bytes));
 }
 
 void TlsStream::start(ByteStream::Reader& reader) {

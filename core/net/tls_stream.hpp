@@ -57,6 +57,11 @@ class TlsStream final : public ByteStream,
   void run() override;    // Task
   void flush() override;  // Flusher
 
+  // What a stream costs the memory budget, mostly in OpenSSL 3.0.
+  static constexpr uint32_t kSilentCharge = 1024;          // nobody has spoken: there is no SSL
+  static constexpr uint32_t kHandshakeCharge = 44 * 1024;  // half of it is one buffer for messages
+  static constexpr uint32_t kOpenCharge = 15 * 1024;
+
   // tls_handshake.cpp
   void advance_handshake();
   void become_open();
@@ -64,6 +69,7 @@ class TlsStream final : public ByteStream,
   Error handshake_failure();
   void fail(Error why);
 
+  void account(uint32_t bytes);  // instead of what was charged until now
   void pull();
   bool reading_goes_on(int outcome);
   void hand_over(ByteView plain);
@@ -102,6 +108,7 @@ class TlsStream final : public ByteStream,
   bool inner_above_mark_ = false;  // ... and the inner stream owes us one
   bool calling_reader_ = false;
   uint8_t dataless_records_ = 0;  // in a row
+  uint32_t charged_ = 0;          // bytes of the memory budget
 };
 
 }  // namespace tulle
