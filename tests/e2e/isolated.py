@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import mesh  # noqa: E402
+from tulle_up import end_all  # noqa: E402
 
 TULLE = os.path.join(mesh.BUILD, "bin", "tulle")
 NAMES = "/run/netns"
@@ -147,17 +147,7 @@ class Isolated:
 
     def end(self):
         """Ends what runs; returns what sanitizers have said."""
-        said = ""
-        for up in self.ups:
-            up.signal(signal.SIGINT)
-        for up in self.ups:
-            try:
-                up.wait(60)
-            finally:
-                up.stop()
-            if mesh.SANITIZER.search(up.out + up.err):
-                said += up.evidence()
-        return said
+        return end_all(self.ups)
 
     def close(self):
         said = self.end()

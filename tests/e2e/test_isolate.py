@@ -11,20 +11,13 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import isolated  # noqa: E402
 import mesh  # noqa: E402
 from isolated import Isolated, TULLE, namespaces, run  # noqa: E402
+from tulle_up import alive  # noqa: E402
 
 PYTHON = ["/usr/bin/python3", "service.py"]  # one that every user may start
 SERVICES = {
     "hello": {"command": PYTHON, "port": 80, "replicas": 2, "health": "/"},
     "front": {"command": PYTHON, "port": 8080, "health": "/", "user": "1000"},
 }
-
-
-def alive(pid):
-    try:
-        with open("/proc/%d/stat" % pid) as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 class Refusals(unittest.TestCase):

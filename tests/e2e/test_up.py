@@ -11,6 +11,7 @@ import textwrap
 import unittest
 
 from mesh import BUILD, PATIENCE, SANITIZER, Process, probes, wait_for
+from tulle_up import alive, end_all
 
 TULLE = os.path.join(BUILD, "bin", "tulle")
 
@@ -41,14 +42,6 @@ def listening(port):
     return probes.exchange(port, b"", seconds=1).error != "connection refused"
 
 
-def alive(pid):
-    try:
-        with open("/proc/%d/stat" % pid) as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 class UpCase(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -65,16 +58,7 @@ class UpCase(unittest.TestCase):
             out.write(SERVICE)
 
     def tearDown(self):
-        evidence = ""
-        for up in self.ups:
-            up.signal(signal.SIGINT)
-        for up in self.ups:
-            try:
-                up.wait(60)
-            finally:
-                up.stop()
-            if SANITIZER.search(up.out + up.err):
-                evidence += up.evidence()
+        evidence = end_all(self.ups)
         self.tulle("down")
         for folder, _, files in os.walk(self.folder):
             for name in files:
