@@ -1,6 +1,5 @@
 #include <stdio.h>
 
-#include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
 
@@ -8,6 +7,7 @@
 #include "cli/commands/commands.hpp"
 #include "cli/commands/kinds.hpp"
 #include "cli/render/document_tables.hpp"
+#include "core/base/ascii.hpp"
 #include "core/base/clock.hpp"
 #include "sidecar/config/problem.hpp"
 
@@ -33,10 +33,7 @@ std::string singular(const std::string& plural) { return plural.substr(0, plural
 }  // namespace
 
 Result<std::string> plural_of_kind(const std::string& said) {
-  std::string lower = said;
-  std::ranges::transform(lower, lower.begin(), [](char c) {
-    return static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
-  });
+  const std::string lower = lower_case(said);
   std::vector<std::string_view> known;
   for (const KindName& kind : kKindNames) {
     if (kind.said == lower) return std::string(kind.plural);

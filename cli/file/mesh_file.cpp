@@ -7,6 +7,8 @@
 #include "control-plane/build/collector.hpp"
 
 #include "control-plane/model/document.hpp"
+#include "control-plane/model/names.hpp"
+#include "core/base/ascii.hpp"
 
 namespace tulle::cli {
 namespace {
@@ -15,34 +17,13 @@ namespace {
 constexpr std::array<std::string_view, 7> kReserved = {
     "PORT", "http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY"};
 
-bool is_lower_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
-
-// RFC 1123: what Services and parts of host names are called.
-bool is_label(std::string_view text) {
-  return !text.empty() && text.size() <= 63 && is_lower_or_digit(text.front()) &&
-         is_lower_or_digit(text.back()) &&
-         std::ranges::all_of(text, [](char c) { return is_lower_or_digit(c) || c == '-'; });
-}
-
 constexpr const char* kLabelRule =
     "must be 1 to 63 lower case letters, digits and '-', beginning and ending with a letter or digit";
 
-bool is_domain(std::string_view text) {
-  if (text.empty() || text.size() > 253) return false;
-  while (true) {
-    const size_t dot = text.find('.');
-    if (!is_label(text.substr(0, dot))) return false;
-    if (dot == std::string_view::npos) return true;
-    text.remove_prefix(dot + 1);
-  }
-}
-
 bool is_variable(std::string_view text) {
-  const auto letter = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-  };
+  const auto letter = [](char c) { return is_letter(c) || c == '_'; };
   return !text.empty() && letter(text.front()) &&
-         std::ranges::all_of(text, [&](char c) { return letter(c) || (c >= '0' && c <= '9'); });
+         std::ranges::all_of(text, [&](char c) { return letter(c) || is_digit(c); });
 }
 
 std::vector<std::string> read_command(FieldReader& fields) {
@@ -90,7 +71,7 @@ ServiceGroup read_group(const std::string& name, const YamlTree& value, FileProb
   if (value.kind != YamlTree::Kind::mapping) return group;  // said already
   group.command = read_command(fields);
   group.service = fields.text("service", name);
-  if (!is_label(group.service)) fields.report("service", kLabelRule);
+  if (!model::is_dns_label(group.service)) fields.report("service", kLabelRule);
   if (fields.find("port") == nullptr) fields.report("port", "is missing: the port callers use");
   group.port = static_cast<uint16_t>(fields.number("port", 1, 1, 65535));
   group.protocol = fields.text("protocol", "http");
@@ -202,9 +183,11 @@ std::optional<MeshFile> read_mesh_file(std::string_view yaml, FileProblems& prob
   FieldReader fields(*tree, "", problems);
   MeshFile file;
   file.name = fields.required_text("name");
-  if (!file.name.empty() && !is_label(file.name)) fields.report("name", kLabelRule);
+  if (!file.name.empty() && !model::is_dns_label(file.name)) fields.report("name", kLabelRule);
   file.trust_domain = fields.text("trust_domain", "mesh.local");
-  if (!is_domain(file.trust_domain)) fields.report("trust_domain", "must be a domain name in lower case");
+  if (!model::is_dns_subdomain(file.trust_domain)) {
+    fields.report("trust_domain", "must be a domain name in lower case");
+  }
   file.access_log = fields.text("access_log", "failures");
   if (file.access_log != "failures" && file.access_log != "all" && file.access_log != "off") {
     fields.report("access_log", "must be failures, all or off, is \"" + file.access_log + "\"");
@@ -221,7 +204,9 @@ std::optional<MeshFile> read_mesh_file(std::string_view yaml, FileProblems& prob
     fields.report("services", "must be a mapping with at least one service");
   } else {
     for (const auto& [name, value] : services->fields) {
-      if (!is_label(name)) problems.push_back({value.line, "services." + name, kLabelRule});
+      if (!model::is_dns_label(name)) {
+        problems.push_back({value.line, "services." + name, kLabelRule});
+      }
       file.groups.push_back(read_group(name, value, problems));
     }
   }

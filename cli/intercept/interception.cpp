@@ -10,6 +10,8 @@
 #include <charconv>
 #include <optional>
 
+#include "core/base/ascii.hpp"
+
 namespace tulle::cli {
 namespace {
 
@@ -93,8 +95,7 @@ Result<uint32_t> parse_group(std::string_view text) {
 // Stricter than the kernel, which takes nearly every byte: these names are written into scripts.
 Result<std::string> parse_interface(std::string_view text) {
   const auto plain = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           std::string_view("-_.@").find(c) != std::string_view::npos;
+    return is_alphanumeric(c) || std::string_view("-_.@").find(c) != std::string_view::npos;
   };
   if (text.empty() || text.size() >= IF_NAMESIZE || !std::all_of(text.begin(), text.end(), plain)) {
     return wrong(text, "the name of a network interface");

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "control-plane/model/names.hpp"
+#include "core/base/ascii.hpp"
 
 namespace tulle::api {
 
@@ -82,8 +83,7 @@ std::string_view method_name(Method method) {
 // Values of what we understand are plain words: nothing has to be decoded.
 bool is_plain(std::string_view value) {
   return value.size() <= 253 && std::ranges::all_of(value, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '.' || c == '_';
+    return is_alphanumeric(c) || c == '-' || c == '.' || c == '_';
   });
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/base/ascii.hpp"
 #include "core/base/log.hpp"
 #include "core/net/address.hpp"
 
@@ -12,14 +13,6 @@ namespace {
 // Wrong tokens that are answered as such: ten at once, then one per second.
 constexpr double kBurst = 10;
 constexpr double kPerSecond = 1;
-
-std::string lower_case(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return lower;
-}
 
 // localhost, or an address: what a foreign name server cannot make a browser believe.
 bool is_own_host(std::string_view authority) {

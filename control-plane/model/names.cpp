@@ -2,14 +2,11 @@
 
 #include <algorithm>
 
+#include "core/base/ascii.hpp"
+
 namespace tulle::model {
 
 namespace {
-
-bool is_lower(char c) { return c >= 'a' && c <= 'z'; }
-bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_alphanumeric(char c) { return is_lower(c) || is_upper(c) || is_digit(c); }
 
 // Letters and digits at both ends, and - _ . between them.
 bool is_qualified_part(std::string_view text) {

@@ -6,6 +6,7 @@
 
 #include "control-plane/model/names.hpp"
 #include "control-plane/model/read_values.hpp"
+#include "core/base/ascii.hpp"
 
 namespace tulle::model {
 
@@ -16,13 +17,6 @@ namespace {
 constexpr size_t kMostFilters = 16;
 constexpr size_t kMostChanges = 16;   // of one kind in one modifier
 constexpr size_t kLongestPath = 1024;
-
-std::string lower_case(std::string text) {
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return text;
-}
 
 // What the codecs make from the message itself, and what only the mesh may say.
 bool is_changeable(const std::string& name, const Place& place) {

@@ -5,6 +5,7 @@
 
 #include "control-plane/model/names.hpp"
 #include "control-plane/model/read_values.hpp"
+#include "core/base/ascii.hpp"
 #include "sidecar/routing/matchers.hpp"
 
 namespace tulle::model {
@@ -97,20 +98,13 @@ PathMatch read_path(const json& value, const Place& place) {
   return path;
 }
 
-std::string lower_case(std::string text) {
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return text;
-}
-
 ValueMatch read_value_match(const json& value, const Place& place, bool header) {
   Object object(value, place);
   ValueMatch match;
   const int type = read_choice(object, "type", {"Exact", "RegularExpression"});
   if (type >= 0) match.type = static_cast<ValueMatch::Type>(type);
   match.name = object.required_text("name");
-  if (header) match.name = lower_case(std::move(match.name));
+  if (header) make_lower(match.name);
   if (!match.name.empty() && !is_field_name(match.name)) {
     object.place("name").invalid(header ? "is no header name" : "is no parameter name");
   }

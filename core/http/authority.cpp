@@ -31,16 +31,6 @@ bool all_in(const Table& table, std::string_view text) {
   return good;
 }
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
-bool equal_ignoring_case(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  for (size_t i = 0; i < a.size(); ++i) {
-    if (lower(a[i]) != lower(b[i])) return false;
-  }
-  return true;
-}
-
 bool is_port(std::string_view port) {
   if (port.empty() || port.size() > 5) return false;
   unsigned value = 0;
@@ -105,7 +95,8 @@ bool same_authority(std::string_view a, std::string_view b, std::string_view sch
   if (a == b) return true;
   const HostPort left = comparable(a, scheme);
   const HostPort right = comparable(b, scheme);
-  return equal_ignoring_case(left.host, right.host) && left.port == right.port;
+  return std::ranges::equal(left.host, right.host, {}, lower, lower) &&
+         left.port == right.port;
 }
 
 void canonicalise_authority(std::string& authority) {

@@ -57,7 +57,6 @@ void copy_fields(const Fields& from, Fields& to, GoesOn goes_on) {
 
 // TE may hold codings, which are this hop's business, and "trailers", which goes on.
 bool accepts_trailers(std::string_view te) {
-  static constexpr std::string_view kWord = "trailers";
   while (!te.empty()) {
     const size_t comma = te.find(',');
     std::string_view item = te.substr(0, comma);
@@ -65,10 +64,7 @@ bool accepts_trailers(std::string_view te) {
     item = item.substr(0, item.find(';'));
     while (!item.empty() && (item.front() == ' ' || item.front() == '\t')) item.remove_prefix(1);
     while (!item.empty() && (item.back() == ' ' || item.back() == '\t')) item.remove_suffix(1);
-    if (item.size() != kWord.size()) continue;
-    bool equal = true;
-    for (size_t i = 0; i < item.size(); ++i) equal = equal && lower(item[i]) == kWord[i];
-    if (equal) return true;
+    if (equals_ignoring_case(item, "trailers")) return true;
   }
   return false;
 }

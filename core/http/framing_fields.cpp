@@ -155,7 +155,7 @@ void FramingFields::add_upgrade(bool request, ByteView value, Head& head) {
     upgrade_asked_ = true;
     if (!head.protocol.empty() || (request && !switches_to(item))) return;
     head.protocol = item;
-    for (char& c : head.protocol) c = lower(c);
+    make_lower(head.protocol);
   });
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 
+#include "core/base/ascii.hpp"
 #include "core/http/authority.hpp"
 
 namespace tulle {
@@ -42,9 +43,6 @@ bool all_in(ByteView text, Alphabet alphabet) {
   }
   return true;
 }
-
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
 // Room for one more byte, the CR.
 bool line_too_long(ByteView partial, const HttpLimits& limits) {
@@ -87,14 +85,6 @@ bool is_field_value(ByteView text) { return all_in(text, kValue); }
 bool is_target(ByteView text) {
   const size_t query = std::min(text.find('?'), text.size());
   return all_in(text.substr(0, query), kPath) && all_in(text.substr(query), kQuery);
-}
-
-bool equals_ignoring_case(ByteView text, ByteView lower_case) {
-  if (text.size() != lower_case.size()) return false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (lower(text[i]) != lower_case[i]) return false;
-  }
-  return true;
 }
 
 ByteView trimmed(ByteView text) {

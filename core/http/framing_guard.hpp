@@ -32,7 +32,6 @@ bool is_hex_digit(char c);
 bool is_token(ByteView text);                 // not empty
 bool is_target(ByteView text);                // bytes that may occur in an origin form
 bool is_field_value(ByteView text);
-bool equals_ignoring_case(ByteView text, ByteView lower_case);
 // Calls visit(item) for every non-empty element of a comma-separated list, blanks trimmed.
 template <class Visit>
 void for_each_item(ByteView list, Visit visit);

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "core/base/ascii.hpp"
 #include "core/http/websocket.hpp"
 
 namespace tulle {

@@ -1,5 +1,6 @@
 #include "core/http/http2_head.hpp"
 
+#include "core/base/ascii.hpp"
 #include "core/http/framing_fields.hpp"
 #include "core/http/http2_rules.hpp"
 #include "core/http/stream.hpp"
@@ -12,23 +13,6 @@ constexpr size_t kFieldOverhead = 32;  // RFC 9113, 6.5.2
 constexpr size_t kMaxName = 8 * 1024;  // Fields counts names in 16 bits, whatever the limits allow
 
 Refusal bad(const char* why) { return {Code::bad_request, why}; }
-
-bool is_continue(std::string_view expectation) {
-  static constexpr std::string_view kWord = "100-continue";
-  if (expectation.size() != kWord.size()) return false;
-  for (size_t i = 0; i < kWord.size(); ++i) {
-    const char c = expectation[i];
-    if ((c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c) != kWord[i]) return false;
-  }
-  return true;
-}
-
-void assign_lower(std::string& to, std::string_view from) {
-  to.assign(from);
-  for (char& c : to) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
-  }
-}
 
 }  // namespace
 
@@ -77,7 +61,7 @@ bool Http2HeadReader::add(std::string_view name, std::string_view value) {
     }
     case FieldId::expect:
       if (kind_ != Kind::request) break;
-      bad_expect_ |= head_->expects_continue || !is_continue(value);
+      bad_expect_ |= head_->expects_continue || !equals_ignoring_case(value, "100-continue");
       head_->expects_continue = true;
       break;
     case FieldId::unknown:
@@ -116,7 +100,8 @@ bool Http2HeadReader::add_request_pseudo(std::string_view name, std::string_view
   } else if (name == ":scheme") {
     head.scheme.assign(canonical_scheme(value));
   } else if (name == ":protocol") {
-    assign_lower(head.protocol, value);
+    head.protocol.assign(value);
+    make_lower(head.protocol);
   } else {
     return false;
   }

@@ -2,23 +2,10 @@
 
 #include <charconv>
 
+#include "core/base/ascii.hpp"
 #include "core/http/framing_guard.hpp"
 
 namespace tulle {
-namespace {
-
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
-
-bool equal_ignoring_case(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  for (size_t i = 0; i < a.size(); ++i) {
-    if (lower(a[i]) != lower(b[i])) return false;
-  }
-  return true;
-}
-
-}  // namespace
 
 bool is_request_path(std::string_view path) {
   if (path.empty()) return false;
@@ -27,8 +14,8 @@ bool is_request_path(std::string_view path) {
 }
 
 std::string_view canonical_scheme(std::string_view scheme) {
-  if (equal_ignoring_case(scheme, "http")) return "http";
-  if (equal_ignoring_case(scheme, "https")) return "https";
+  if (equals_ignoring_case(scheme, "http")) return "http";
+  if (equals_ignoring_case(scheme, "https")) return "https";
   return {};
 }
 

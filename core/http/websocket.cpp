@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/base/ascii.hpp"
 #include "core/http/framing_guard.hpp"
 #include "core/net/secrets.hpp"
 
@@ -13,8 +14,7 @@ constexpr size_t kKeyBytes = 16;
 constexpr size_t kKeyText = 24;  // base64 of 16 bytes: 22 digits and "=="
 
 bool is_base64_digit(char c) {
-  return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' ||
-         c == '/';
+  return is_alphanumeric(c) || c == '+' || c == '/';
 }
 
 bool is_websocket_key(std::string_view text) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "core/base/ascii.hpp"
 #include "core/http/framing_guard.hpp"
 #include "core/http/http2_preface.hpp"
 
@@ -27,8 +28,6 @@ constexpr size_t kLongestLine = 8 * 1024;
 bool is_visible(char c) { return static_cast<unsigned char>(c) > 0x20 && c != 0x7f; }
 
 bool may_begin_target(char c) { return c == '/' || c == '*' || c == '[' || is_token_byte(c); }
-
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 // What follows the target: "HTTP/" and a version.
 Sniffed sniff_version(ByteView rest) {
@@ -114,8 +113,7 @@ class Cursor {
 bool is_host_name(ByteView name) {
   if (name.empty() || name.size() > 255 || name.front() == '.') return false;
   return std::ranges::all_of(name, [](char c) {
-    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
-           c == '.' || c == '_';
+    return is_alphanumeric(c) || c == '-' || c == '.' || c == '_';
   });
 }
 
@@ -128,9 +126,7 @@ void read_server_name(ByteView extension, Sniffed& sniffed) {
   if (!list.good() || !list.empty() || !names.good() || !names.empty()) return;
   if (!is_host || !is_host_name(name)) return;
   sniffed.server_name.assign(name.ends_with('.') ? name.substr(0, name.size() - 1) : name);
-  for (char& c : sniffed.server_name) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
+  make_lower(sniffed.server_name);
 }
 
 void read_alpn(ByteView extension, Sniffed& sniffed) {

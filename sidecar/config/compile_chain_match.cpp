@@ -1,6 +1,7 @@
 // FilterChainMatch: which connections of a listener a chain is for.
 #include <algorithm>
 
+#include "core/base/ascii.hpp"
 #include "envoy/config/listener/v3/listener_components.pb.h"
 #include "sidecar/config/compile_parts.hpp"
 #include "sidecar/config/proto_values.hpp"
@@ -17,16 +18,13 @@ bool is_server_name(std::string_view name) {
   if (name.starts_with("*.")) name.remove_prefix(2);
   if (name.empty() || name.size() > 255 || name.front() == '.' || name.back() == '.') return false;
   return std::ranges::all_of(name, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
+    return is_lower(c) || is_digit(c) || c == '-' || c == '.' || c == '_';
   });
 }
 
 void read_server_names(const Source& source, ChainMatch& match, const Place& place) {
   for (int i = 0; i < source.server_names_size(); ++i) {
-    std::string name = source.server_names(i);
-    for (char& c : name) {
-      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-    }
+    std::string name = lower_case(source.server_names(i));
     if (!is_server_name(name)) {
       place.field("server_names").at(static_cast<size_t>(i))
           .invalid("\"" + name + "\" is neither a host name nor \"*.\" and a host name");

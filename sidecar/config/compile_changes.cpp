@@ -4,8 +4,8 @@
 #include <array>
 #include <optional>
 
+#include "core/base/ascii.hpp"
 #include "envoy/config/core/v3/base.pb.h"
-#include "sidecar/routing/authority.hpp"
 
 namespace tulle::config {
 
@@ -29,7 +29,7 @@ bool is_token(std::string_view name) {
 
 // The name in lower case, or nothing (reported).
 std::optional<std::string> changeable_name(const std::string& written, const Place& place) {
-  std::string name = routing::lower_case(written);
+  std::string name = lower_case(written);
   if (name.starts_with(':') || name == "host") {
     place.invalid("\"" + written + "\" is changed by rewrites, not as a field");
   } else if (!is_token(name)) {

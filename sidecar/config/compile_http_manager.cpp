@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <set>
 
+#include "core/base/ascii.hpp"
 #include "core/http/websocket.hpp"
 #include "envoy/config/core/v3/base.pb.h"
 #include "envoy/extensions/filters/http/on_demand/v3/on_demand.pb.h"
@@ -9,7 +10,6 @@
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 #include "sidecar/config/compile_parts.hpp"
 #include "sidecar/config/proto_values.hpp"
-#include "sidecar/routing/authority.hpp"
 
 namespace tulle::config {
 
@@ -201,7 +201,7 @@ std::shared_ptr<const routing::RouteTable> find_routes(CompileContext& context,
 
 std::string upgrade_type(const std::string& written, std::set<std::string>& seen,
                          const Place& place) {
-  const std::string type = routing::lower_case(written);
+  const std::string type = lower_case(written);
   const Place at = place.field("upgrade_type");
   if (type.empty()) {
     at.invalid("must not be empty");

@@ -1,10 +1,10 @@
 // Matchers of routes. A matcher without a condition is an error, never a match of everything.
 #include <string_view>
 
+#include "core/base/ascii.hpp"
 #include "envoy/config/route/v3/route_components.pb.h"
 #include "envoy/type/matcher/v3/string.pb.h"
 #include "sidecar/config/compile_parts.hpp"
-#include "sidecar/routing/authority.hpp"
 
 namespace tulle::config {
 
@@ -93,7 +93,7 @@ PathMatch compile_path(const route::RouteMatch& match, const Place& place) {
       place.field("case_sensitive").unsupported("use (?i) in the expression");
     }
     path.text.ignore_case = true;
-    path.text.text = routing::lower_case(path.text.text);
+    path.text.text = lower_case(path.text.text);
   }
   return path;
 }
@@ -101,15 +101,14 @@ PathMatch compile_path(const route::RouteMatch& match, const Place& place) {
 bool is_token(std::string_view name) {
   constexpr std::string_view kOthers = "!#$%&'*+-.^_`|~";
   for (const char c : name) {
-    const bool usual = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-    if (!usual && kOthers.find(c) == std::string_view::npos) return false;
+    if (!is_alphanumeric(c) && kOthers.find(c) == std::string_view::npos) return false;
   }
   return !name.empty();
 }
 
 // Pseudo-header fields are the only names with a colon.
 std::string field_name(const std::string& written, const Place& place) {
-  const std::string name = routing::lower_case(written);
+  const std::string name = lower_case(written);
   if (name == ":method" || name == ":path" || name == ":scheme" || name == ":authority") {
     return name;
   }
@@ -223,7 +222,7 @@ bool compile_string_match(const StringMatcher& matcher, StringMatch& match, cons
   }
   if (matcher.ignore_case()) {
     match.ignore_case = true;
-    match.text = routing::lower_case(match.text);
+    match.text = lower_case(match.text);
   }
   return good;
 }

@@ -2,6 +2,7 @@
 #include <map>
 #include <set>
 
+#include "core/base/ascii.hpp"
 #include "envoy/config/core/v3/base.pb.h"
 #include "envoy/config/route/v3/route.pb.h"
 #include "envoy/config/route/v3/route_components.pb.h"
@@ -221,7 +222,7 @@ Redirect compile_redirect(const route::RedirectAction& action, const Place& plac
   if (!redirect.host.empty()) check_authority(redirect.host, place.field("host_redirect"));
   if (action.https_redirect()) redirect.scheme = "https";
   if (action.has_scheme_redirect()) {
-    redirect.scheme = routing::lower_case(action.scheme_redirect());
+    redirect.scheme = lower_case(action.scheme_redirect());
     if (redirect.scheme != "http" && redirect.scheme != "https") {
       place.field("scheme_redirect").invalid("must be http or https");
     }
@@ -279,7 +280,7 @@ void compile_domains(const route::VirtualHost& config, VirtualHost& host,
   if (config.domains_size() == 0) place.field("domains").invalid("must not be empty");
   for (int i = 0; i < config.domains_size(); ++i) {
     const Place at = place.field("domains").at(static_cast<size_t>(i));
-    const std::string domain = routing::lower_case(config.domains(i));
+    const std::string domain = lower_case(config.domains(i));
     const std::string problem = routing::domain_problem(domain);
     if (!problem.empty()) at.invalid("\"" + config.domains(i) + "\" " + problem);
     const auto [owner, alone] = owners.emplace(domain, config.name());

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/ascii.hpp"
 #include "sidecar/config/strict_json.hpp"
 #include "xds/catalog.hpp"
 
@@ -53,8 +54,7 @@ bool is_duration(std::string_view text) {
 bool is_base64(std::string_view text) {
   while (text.ends_with('=')) text.remove_suffix(1);
   return std::ranges::all_of(text, [](char c) {
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-           c == '+' || c == '/' || c == '-' || c == '_';
+    return is_alphanumeric(c) || c == '+' || c == '/' || c == '-' || c == '_';
   });
 }
 

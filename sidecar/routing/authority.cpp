@@ -2,13 +2,14 @@
 
 #include <algorithm>
 
+#include "core/base/ascii.hpp"
+
 namespace tulle::routing {
 
 namespace {
 
 bool may_occur(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-         std::string_view("-._~:[]*%").find(c) != std::string_view::npos;
+  return is_alphanumeric(c) || std::string_view("-._~:[]*%").find(c) != std::string_view::npos;
 }
 
 }  // namespace
@@ -22,21 +23,13 @@ SplitAuthority split_authority(std::string_view authority) {
     return {authority, {}};
   }
   const std::string_view port = authority.substr(colon + 1);
-  if (!std::ranges::all_of(port, [](char c) { return c >= '0' && c <= '9'; })) {
+  if (!std::ranges::all_of(port, is_digit)) {
     return {authority, {}};
   }
   return {authority.substr(0, colon), port};
 }
 
 std::string_view default_port(std::string_view scheme) { return scheme == "https" ? "443" : "80"; }
-
-std::string lower_case(std::string_view domain) {
-  std::string lowered(domain);
-  for (char& c : lowered) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return lowered;
-}
 
 std::string domain_problem(std::string_view domain) {
   if (domain.empty()) return "must not be empty";

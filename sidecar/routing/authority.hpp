@@ -15,9 +15,6 @@ SplitAuthority split_authority(std::string_view authority);
 // "80" for http, "443" for https.
 std::string_view default_port(std::string_view scheme);
 
-// How domains are stored and compared: lower-case.
-std::string lower_case(std::string_view domain);
-
 // What is wrong with a virtual host's domain; empty when nothing is. At most one '*', first or
 // last, and no characters that cannot occur in an authority.
 std::string domain_problem(std::string_view domain);

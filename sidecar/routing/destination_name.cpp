@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "core/base/ascii.hpp"
 #include "sidecar/routing/authority.hpp"
 
 namespace tulle::routing {
@@ -11,14 +12,12 @@ namespace {
 constexpr size_t kLongestHost = 255;
 constexpr size_t kLongestPort = 5;
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
 bool is_name_character(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
+  return is_lower(c) || is_digit(c) || c == '-' || c == '.' || c == '_';
 }
 
 bool is_literal_character(char c) {
-  return (c >= 'a' && c <= 'f') || (c >= '0' && c <= '9') || c == ':' || c == '.';
+  return (c >= 'a' && c <= 'f') || is_digit(c) || c == ':' || c == '.';
 }
 
 uint16_t port_of(std::string_view digits) {

@@ -6,26 +6,17 @@
 #include <charconv>
 #include <utility>
 
+#include "core/base/ascii.hpp"
+
 namespace tulle::routing {
 
 namespace {
 
 constexpr size_t kJoinedOnStack = 16 * 1024;
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-// `lowered` is lower-case already.
-bool equal_ignoring_case(std::string_view value, std::string_view lowered) {
-  if (value.size() != lowered.size()) return false;
-  for (size_t i = 0; i < value.size(); ++i) {
-    if (lower(value[i]) != lowered[i]) return false;
-  }
-  return true;
-}
-
 bool contains_ignoring_case(std::string_view value, std::string_view lowered) {
   for (size_t at = 0; at + lowered.size() <= value.size(); ++at) {
-    if (equal_ignoring_case(value.substr(at, lowered.size()), lowered)) return true;
+    if (equals_ignoring_case(value.substr(at, lowered.size()), lowered)) return true;
   }
   return false;
 }
@@ -33,10 +24,10 @@ bool contains_ignoring_case(std::string_view value, std::string_view lowered) {
 bool matches_ignoring_case(StringMatch::Kind kind, std::string_view value, std::string_view text) {
   if (value.size() < text.size()) return false;
   switch (kind) {
-    case StringMatch::Kind::exact: return equal_ignoring_case(value, text);
-    case StringMatch::Kind::prefix: return equal_ignoring_case(value.substr(0, text.size()), text);
+    case StringMatch::Kind::exact: return equals_ignoring_case(value, text);
+    case StringMatch::Kind::prefix: return equals_ignoring_case(value.substr(0, text.size()), text);
     case StringMatch::Kind::suffix:
-      return equal_ignoring_case(value.substr(value.size() - text.size()), text);
+      return equals_ignoring_case(value.substr(value.size() - text.size()), text);
     case StringMatch::Kind::contains: return contains_ignoring_case(value, text);
     case StringMatch::Kind::regex: break;
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "core/base/ascii.hpp"
 #include "sidecar/routing/authority.hpp"
 
 namespace tulle::routing {
@@ -55,9 +56,7 @@ RouteTable::HostIndex RouteTable::find_host(std::string_view authority,
   if (exact_.empty() && suffixes_.hosts.empty() && prefixes_.hosts.empty()) return any_;
   std::array<char, kLongestAuthority> buffer;
   if (authority.size() > buffer.size()) return any_;
-  std::ranges::transform(authority, buffer.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  });
+  std::ranges::transform(authority, buffer.begin(), lower);
   const std::string_view sent(buffer.data(), authority.size());
 
   // The host alone stands for the authority when its port says nothing.
