@@ -10,6 +10,7 @@
 
 #include "core/base/clock.hpp"
 #include "core/http/authority.hpp"
+#include "core/http/framing_field.hpp"
 #include "core/http/framing_guard.hpp"
 #include "core/http/http2_rules.hpp"
 #include "core/http/websocket.hpp"
@@ -78,24 +79,9 @@ class Text {
   char* at_;
 };
 
-// Fields that the writer itself decides, or that belong to another connection.
-bool is_ours(FieldId id) {
-  switch (id) {
-    case FieldId::connection:
-    case FieldId::content_length:
-    case FieldId::host:
-    case FieldId::http2_settings:
-    case FieldId::keep_alive:
-    case FieldId::proxy_connection:
-    case FieldId::transfer_encoding:
-    case FieldId::upgrade: return true;
-    default: return false;
-  }
-}
-
 void put_fields(const Fields& fields, Text& text) {
   for (const Fields::Field field : fields) {
-    if (is_ours(field.id)) continue;
+    if (is_framing_field(field.id)) continue;
     if (field.id == FieldId::unknown && !is_token(field.name)) continue;
     text.put_field(field.name, field.value);
   }

@@ -33,18 +33,4 @@ std::optional<uint64_t> parse_content_length(std::string_view text) {
   return static_cast<uint64_t>(value);
 }
 
-bool is_framing_field(FieldId id) {
-  switch (id) {
-    case FieldId::connection:
-    case FieldId::content_length:
-    case FieldId::host:
-    case FieldId::http2_settings:
-    case FieldId::keep_alive:
-    case FieldId::proxy_connection:
-    case FieldId::transfer_encoding:
-    case FieldId::upgrade: return true;
-    default: return false;
-  }
-}
-
 }  // namespace tulle

@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "core/http/authority.hpp"
-#include "core/http/fields.hpp"
+#include "core/http/framing_field.hpp"
 
 namespace tulle {
 
@@ -25,10 +25,6 @@ std::optional<int> parse_status(std::string_view text);
 
 // Digits only, below 2^63.
 std::optional<uint64_t> parse_content_length(std::string_view text);
-
-// Connection-specific fields, which have no meaning in HTTP/2 (RFC 9113, 8.2.2). Also `host`, which
-// travels as :authority, and content-length, which the codec writes itself. None may be a trailer.
-bool is_framing_field(FieldId id);
 
 // Where a request to switch protocols is answered with a success that does not switch, HTTP/2 cannot
 // say so: 2xx means that the tunnel is open. The status goes as 501, and what it was in this field.
