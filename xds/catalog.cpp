@@ -1,6 +1,10 @@
 #include "xds/catalog.hpp"
 
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
+
 #include <algorithm>
+#include <string>
 
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
@@ -69,6 +73,16 @@ std::vector<std::string_view> collect() {
 const std::vector<std::string_view>& known_messages() {
   static const std::vector<std::string_view> names = collect();
   return names;
+}
+
+std::unique_ptr<google::protobuf::Message> make_message(std::string_view full_name) {
+  known_messages();  // links them
+  const google::protobuf::Descriptor* type =
+      google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName(
+          std::string(full_name));
+  if (type == nullptr) return nullptr;
+  auto& factory = *google::protobuf::MessageFactory::generated_factory();
+  return std::unique_ptr<google::protobuf::Message>(factory.GetPrototype(type)->New());
 }
 
 std::string_view message_of_url(std::string_view url) {

@@ -25,26 +25,15 @@ namespace tulle::xds {
 namespace {
 
 using google::protobuf::Any;
-using google::protobuf::Descriptor;
-using google::protobuf::DescriptorPool;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
-using google::protobuf::MessageFactory;
 
 // Messages packed in messages: a resource has two or three levels. Protobuf limits the depth of one
 // message only.
 constexpr int kMaxPacked = 16;
 
-std::unique_ptr<Message> make_message(std::string_view url) {
-  known_messages();  // links them
-  const Descriptor* type =
-      DescriptorPool::generated_pool()->FindMessageTypeByName(std::string(message_of_url(url)));
-  if (type == nullptr) return nullptr;
-  return std::unique_ptr<Message>(MessageFactory::generated_factory()->GetPrototype(type)->New());
-}
-
 std::unique_ptr<Message> parsed(std::string_view url, std::string_view bytes) {
-  std::unique_ptr<Message> message = make_message(url);
+  std::unique_ptr<Message> message = make_message(message_of_url(url));
   if (message == nullptr || bytes.size() > INT32_MAX ||
       !message->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     return nullptr;

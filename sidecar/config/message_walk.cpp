@@ -12,11 +12,8 @@
 namespace tulle::config {
 
 using google::protobuf::Any;
-using google::protobuf::Descriptor;
-using google::protobuf::DescriptorPool;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
-using google::protobuf::MessageFactory;
 
 void MessageWalk::walk(const Message& message) {
   if (const auto* any = dynamic_cast<const Any*>(&message)) return on_packed(*any);
@@ -43,15 +40,12 @@ void MessageWalk::walk_field(const Message& owner, const FieldDescriptor& field)
 }
 
 void MessageWalk::walk_packed(const Any& any) {
-  const std::string name(xds::message_of_url(any.type_url()));
-  const Descriptor* type = DescriptorPool::generated_pool()->FindMessageTypeByName(name);
-  if (type == nullptr) return;
+  const std::unique_ptr<Message> message = xds::make_message(xds::message_of_url(any.type_url()));
+  if (message == nullptr) return;
   if (packed_ == kMostPacked) {
     return here().invalid("messages are packed in each other more than " +
                           std::to_string(kMostPacked) + " times");
   }
-  const std::unique_ptr<Message> message(
-      MessageFactory::generated_factory()->GetPrototype(type)->New());
   if (!message->ParseFromString(any.value())) return;
   ++packed_;
   walk(*message);

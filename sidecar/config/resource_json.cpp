@@ -18,19 +18,13 @@ namespace tulle::config {
 namespace {
 
 using google::protobuf::Descriptor;
-using google::protobuf::DescriptorPool;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
-using google::protobuf::MessageFactory;
 using google::protobuf::Reflection;
 using nlohmann::json;
 
 std::unique_ptr<Message> make_message(xds::ResourceType type) {
-  xds::known_messages();  // links them
-  const std::string name(xds::message_of_url(xds::type_url(type)));
-  const Descriptor* descriptor = DescriptorPool::generated_pool()->FindMessageTypeByName(name);
-  return std::unique_ptr<Message>(
-      MessageFactory::generated_factory()->GetPrototype(descriptor)->New());
+  return xds::make_message(xds::message_of_url(xds::type_url(type)));
 }
 
 // Map order is random in memory; equal resources must have equal bytes.
@@ -83,10 +77,7 @@ void rewrite(Message& message, Rewrite how);
 // What is packed is written anew: the JSON reader packs fields in the order of the text, and equal
 // resources must have equal bytes.
 void rewrite_packed(google::protobuf::Any& any, Rewrite how) {
-  const std::string name(xds::message_of_url(any.type_url()));
-  const Descriptor* type = DescriptorPool::generated_pool()->FindMessageTypeByName(name);
-  std::unique_ptr<Message> inner;
-  if (type != nullptr) inner.reset(MessageFactory::generated_factory()->GetPrototype(type)->New());
+  const std::unique_ptr<Message> inner = xds::make_message(xds::message_of_url(any.type_url()));
   if (inner == nullptr || !inner->ParseFromString(any.value())) {
     if (how == Rewrite::without_keys) any.Clear();  // JSON could not show it, and who knows what
     return;
