@@ -1,24 +1,16 @@
 #include "control-plane/api/certificates.hpp"
 
-#include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "control-plane/ca/authority.hpp"
 #include "control-plane/ca/join_tokens.hpp"
+#include "core/base/time_text.hpp"
 
 namespace tulle::api {
 
 using Json = nlohmann::ordered_json;
 
 namespace {
-
-std::string rfc3339(int64_t unix_seconds) {
-  const time_t seconds = unix_seconds;
-  tm parts{};
-  gmtime_r(&seconds, &parts);
-  char text[32];
-  return {text, strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts)};
-}
 
 Json slot_json(const ca::Slot& slot) {
   return {{"id", slot.id},

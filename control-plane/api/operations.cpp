@@ -3,11 +3,11 @@
 
 #include <algorithm>
 #include <charconv>
-#include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "control-plane/model/names.hpp"
 #include "control-plane/model/read_values.hpp"
+#include "core/base/time_text.hpp"
 #include "sidecar/config/strict_json.hpp"
 
 namespace tulle::api {
@@ -87,14 +87,6 @@ Step show_status(const Sources& sources) {
                 {"resources", std::move(resources)},
                 {"revision", std::to_string(view.revision())},
                 {"store", {{"healthy", sources.store->healthy()}}}});
-}
-
-std::string rfc3339(int64_t unix_seconds) {
-  const time_t seconds = unix_seconds;
-  tm parts{};
-  gmtime_r(&seconds, &parts);
-  char text[32];
-  return {text, strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts)};
 }
 
 struct TokenWish {

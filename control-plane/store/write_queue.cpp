@@ -1,12 +1,12 @@
 #include "control-plane/store/write_queue.hpp"
 
-#include <ctime>
 #include <utility>
 
 #include "control-plane/model/read.hpp"
 #include "core/base/assert.hpp"
 #include "core/base/clock.hpp"
 #include "core/base/log.hpp"
+#include "core/base/time_text.hpp"
 
 namespace tulle::store {
 
@@ -18,15 +18,6 @@ constexpr size_t kMostQueued = 10000;
 constexpr size_t kMostQueuedBytes = 64 * 1024 * 1024;
 // What one transaction holds: its time is what everybody behind it waits.
 constexpr size_t kMostInBatch = 1000;
-
-std::string rfc3339(int64_t unix_us) {
-  const time_t seconds = unix_us / 1'000'000;
-  tm parts{};
-  gmtime_r(&seconds, &parts);
-  char text[32];
-  const size_t size = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return {text, size};
-}
 
 }  // namespace
 
@@ -73,7 +64,7 @@ WriteRef WriteQueue::put(Document document, AuditEntry audit, Task* owner) {
   document.metadata.resource_version = revision;
   if (before == nullptr) {
     document.metadata.generation = 1;
-    document.metadata.creation_timestamp = rfc3339(operation.time_us);
+    document.metadata.creation_timestamp = rfc3339(operation.time_us / 1'000'000);
   } else {
     const bool changed = before->spec != document.spec;
     document.metadata.generation = before->metadata.generation + (changed ? 1 : 0);

@@ -4,11 +4,11 @@
 #include <google/protobuf/dynamic_message.h>
 
 #include <algorithm>
-#include <ctime>
 #include <memory>
 #include <set>
 
 #include "core/base/clock.hpp"
+#include "core/base/time_text.hpp"
 #include "core/net/tls.hpp"
 #include "envoy/config/core/v3/base.pb.h"
 #include "envoy/extensions/transport_sockets/tls/v3/common.pb.h"
@@ -64,14 +64,6 @@ void find_in(const xds::ResourceSet& resources, Problems& problems, std::vector<
   }
 }
 
-std::string utc(int64_t seconds) {
-  const auto time = static_cast<std::time_t>(seconds);
-  std::tm parts{};
-  gmtime_r(&time, &parts);
-  char text[32];
-  return std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts) > 0 ? text : "?";
-}
-
 // Expired or early certificates, and keys that belong to another one. Names are files, if any.
 void check_pair(const std::string& certificate, const std::string& key, const std::string& name,
                 const std::string& key_name, const Place& certificate_place,
@@ -81,10 +73,11 @@ void check_pair(const std::string& certificate, const std::string& key, const st
   const int64_t now = wall_now().us / 1'000'000;
   const std::string prefix = name.empty() ? "" : name + ": ";
   if (now > facts->not_after) {
-    certificate_place.unreadable(prefix + "the certificate expired at " + utc(facts->not_after));
+    certificate_place.unreadable(prefix + "the certificate expired at " +
+                                 rfc3339(facts->not_after));
   } else if (now < facts->not_before) {
     certificate_place.unreadable(prefix + "the certificate is not valid before " +
-                                 utc(facts->not_before));
+                                 rfc3339(facts->not_before));
   }
   const auto matching = check_key_matches(certificate, key, key_name);
   if (!matching) key_place.unreadable(matching.error().detail);
