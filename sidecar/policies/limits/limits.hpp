@@ -6,15 +6,8 @@
 
 #include <span>
 
+#include "sidecar/policies/parse_inputs.hpp"
 #include "sidecar/policies/policy.hpp"
-
-namespace google::protobuf {
-class Message;
-}
-namespace tulle::config {
-class Place;
-struct SupportedFields;
-}  // namespace tulle::config
 
 namespace tulle::policies::limits {
 

@@ -7,15 +7,8 @@
 #include <cstdint>
 #include <span>
 
+#include "sidecar/policies/parse_inputs.hpp"
 #include "sidecar/policies/policy.hpp"
-
-namespace google::protobuf {
-class Message;
-}
-namespace tulle::config {
-class Place;
-struct SupportedFields;
-}  // namespace tulle::config
 
 namespace tulle::policies::outlier_detection {
 
