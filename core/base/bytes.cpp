@@ -9,14 +9,7 @@
 
 #include "core/base/input_block.hpp"
 #include "core/base/memory_budget.hpp"
-
-// A pooled chunk is not free memory to the sanitizer; poisoning finds uses after the last release.
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#else
-#define ASAN_POISON_MEMORY_REGION(start, size) ((void)(start), (void)(size))
-#define ASAN_UNPOISON_MEMORY_REGION(start, size) ((void)(start), (void)(size))
-#endif
+#include "core/base/poison.hpp"
 
 namespace tulle {
 

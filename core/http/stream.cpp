@@ -5,15 +5,8 @@
 #include <vector>
 
 #include "core/base/memory_budget.hpp"
+#include "core/base/poison.hpp"
 #include "core/net/task.hpp"
-
-// A pooled stream is not free memory to the sanitizer; poisoning finds uses after its recycling.
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#else
-#define ASAN_POISON_MEMORY_REGION(start, size) ((void)(start), (void)(size))
-#define ASAN_UNPOISON_MEMORY_REGION(start, size) ((void)(start), (void)(size))
-#endif
 
 namespace tulle {
 
