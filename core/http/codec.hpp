@@ -55,9 +55,13 @@ class Codec {
   // had to wait for that is looked at as well: afterwards accept() and wants_read() may have news.
   virtual void write(Bytes& wire, size_t limit) = 0;
   // Of write() only that: for times when nothing may be written. Without it, two peers who have much
-  // to say to each other would both wait for the other one to read.
+  // to say to each other would both wait for the other one to read. HTTP/1: a stream that was cancelled
+  // ends its connection then, too.
   virtual void resume_reading() {}
   virtual bool wants_write() const = 0;      // write() would append something
+  // The peer takes no more for now, and what is written next would only pile up: handlers may leave so
+  // much more in a stream. Any amount again: SIZE_MAX.
+  virtual void hold_back(size_t) {}
 
   virtual Stream* accept() = 0;              // server: next stream with a complete head, or null
   virtual Stream* open() = 0;                // client: a new stream; null when none is free now

@@ -14,6 +14,10 @@ namespace {
 // has put the backlog above the mark, and on_drain() is certain to come.
 constexpr size_t kWriteSlack = 64 * 1024;
 
+// What waits for a peer that takes no more, in the backlog and in streams, beyond what it did not take of
+// the turn in which that showed.
+constexpr size_t kOwed = 16 * 1024;
+
 bool names_http2(ByteView alpn) { return alpn == "h2" || alpn == "tulle-h2"; }
 bool names_http1(ByteView alpn) { return alpn == "http/1.1" || alpn == "tulle-http/1.1"; }
 
@@ -74,6 +78,14 @@ void Connection::on_lost(Error why) {
 
 void Connection::on_drain() {
   if (phase_ == Phase::serving) flush_later();
+}
+
+void Connection::on_congested(bool congested) {
+  congested_ = congested;
+  if (phase_ != Phase::serving) return;
+  const size_t backlog = bytes_->backlog();
+  codec_->hold_back(!congested ? SIZE_MAX : backlog < kOwed ? (kOwed - backlog) / 2 : 0);
+  if (!congested) flush_later();
 }
 
 void Connection::feed(ByteView bytes) {
@@ -281,7 +293,7 @@ void Connection::flush() {
 
 void Connection::write_out() {
   const size_t backlog = bytes_->backlog();
-  if (backlog < ByteStream::kBacklogMark || ending_) {
+  if ((backlog < ByteStream::kBacklogMark && !congested_) || ending_) {
     codec_->write(wire_, ByteStream::kBacklogMark + kWriteSlack - std::min(backlog, ByteStream::kBacklogMark));
     if (!wire_.empty()) {
       if (owed_since_ == kNever) {

@@ -109,6 +109,7 @@ class Connection : private Task,
   void on_end(std::optional<Error> why) override;
   void on_lost(Error why) override;
   void on_drain() override;
+  void on_congested(bool congested) override;
 
   void begin_tls();
   bool detect(ByteView bytes);
@@ -164,6 +165,7 @@ class Connection : private Task,
   bool connected_ = false;       // the transport is up; a TLS handshake may still run
   bool tls_due_ = false;         // client: connected, run() starts TLS
   bool reading_ = true;
+  bool congested_ = false;       // the peer takes no more: nothing more is written
   bool retiring_ = false;
   bool ending_ = false;          // after the next flush, close
   bool end_seen_ = false;        // on_end has been heard; run() has not looked yet

@@ -253,6 +253,90 @@ TEST_F(RawPeerTest, SlowReaderStopsTheServiceNotTheServer) {
   EXPECT_EQ(count_of(peer.text, "x"), 4u * 1024 * 1024);
 }
 
+// Thirty bytes that ask for much must not make us hold much of it.
+TEST_F(RawPeerTest, WhoTakesNothingIsOwedWhatOneTurnBrought) {
+  bench.network.wire.capacity = 32 * 1024;
+  bench.service.script.body = std::string(4 * 1024 * 1024, 'x');
+  connect();
+  const size_t idle = chunk_pool_stats().bytes_in_use;
+  peer.stream->want_read(false);
+  say(kGet);
+  const size_t turn = server_wire_->backlog();
+  EXPECT_GT(turn, 0u);
+  EXPECT_LE(chunk_pool_stats().bytes_in_use - idle, turn + 32 * 1024 + 24 * 1024);
+  // It takes a little, and a little more: the backlog has to go before anything is added.
+  for (int i = 0; i < 20; ++i) {
+    peer.pause_after = peer.text.size() + 8 * 1024;
+    peer.stream->want_read(true);
+    bench.settle();
+    EXPECT_LE(server_wire_->backlog(), turn);
+  }
+  peer.pause_after = 0;
+  peer.stream->want_read(true);
+  bench.settle();
+  EXPECT_EQ(count_of(peer.text, "x"), 4u * 1024 * 1024);
+}
+
+// Memory may be short, or a deadline over: the handler's word counts, whether the peer reads or not.
+TEST(ConnectionTest, CancellingCountsWhileThePeerTakesNothing) {
+  SimulatedClock clock;
+  SimulatedLoop loop(clock);
+  struct Endless final : Service, Task {
+    using Task::Task;
+    std::unique_ptr<Task> serve(StreamRef given) override {
+      stream = std::move(given);
+      stream->set_owner(this);
+      stream->draft().status = 200;
+      stream->send_head();
+      wake();
+      return std::make_unique<Parked>(loop(), over);
+    }
+    void run() override {
+      if (stream == nullptr) return;
+      while (const size_t room = stream->room()) stream->send(Bytes(std::string(room, 'x')));
+    }
+    struct Parked final : Task {
+      Parked(Loop& loop, bool& over) : Task(loop), over_(over) {}
+      ~Parked() override { over_ = true; }
+      void run() override {}
+      bool& over_;
+    };
+    StreamRef stream;
+    bool over = false;
+  } service(loop);
+  Server server(loop, service, {});
+  auto [near, far] = MemoryStream::pair(loop, {.capacity = 32 * 1024});
+  const MemoryStream& wire = *far;
+  Recorder peer(std::move(near));
+  peer.stream->want_read(false);
+  server.adopt(std::move(far));
+  peer.send(kGet);
+  clock.run_for(1ms);
+  ASSERT_GT(wire.backlog(), 0u);
+  ASSERT_EQ(service.stream->room(), 0u);
+  service.stream.reset();
+  clock.run_for(1ms);
+  EXPECT_TRUE(service.over);
+  peer.stream->want_read(true);
+  clock.run_for(1s);
+  EXPECT_TRUE(peer.ended);
+  EXPECT_TRUE(server.drained());
+}
+
+TEST_F(RawPeerTest, PipelinedAnswersWaitForAPeerThatTakesNothing) {
+  bench.network.wire.capacity = 1024;
+  bench.service.script.body = std::string(3000, 'x');
+  connect();
+  peer.stream->want_read(false);
+  std::string requests;
+  for (int i = 0; i < 100; ++i) requests += kGet;
+  say(requests);
+  EXPECT_LE(server_wire_->backlog(), 32u * 1024);
+  peer.stream->want_read(true);
+  bench.settle();
+  EXPECT_EQ(count_of(peer.text, "x"), 100u * 3000);
+}
+
 TEST_F(RawPeerTest, ServiceThatDoesNotReadStopsTheClient) {
   bench.network.wire.capacity = 32 * 1024;
   bench.service.script.read = false;

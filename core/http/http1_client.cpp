@@ -86,7 +86,8 @@ size_t Http1Client::read_some(ByteView wire) {
 }
 
 // A handler that wants little of the answer at a time: no more is read than that, and nothing while it
-// has not taken what there is. A window that is shut behind it would otherwise cost what a read brings.
+// has not taken what there is, or wants nothing. A client behind it that does not read would otherwise cost
+// what a read brings.
 void Http1Client::heed_limit() {
   const bool narrow = stream_->narrow_inbound();
   if (!narrow && most_per_read_ == SIZE_MAX) return;
@@ -95,7 +96,8 @@ void Http1Client::heed_limit() {
 }
 
 bool Http1Client::has_enough() const {
-  return most_per_read_ != SIZE_MAX && stream_ != nullptr && stream_->readable() > 0;
+  if (most_per_read_ == SIZE_MAX || stream_ == nullptr) return false;
+  return stream_->readable() > 0 || stream_->inbound_limit() == 0;
 }
 
 void Http1Client::read_pending() {
@@ -250,17 +252,16 @@ void Http1Client::write(Bytes& wire, size_t limit) {
 }
 
 void Http1Client::resume_reading() {
+  while (dirty_.take() != nullptr) {}
+  if (stream_ != nullptr) heed_limit();
+  if (stream_ != nullptr && stream_->cancelled()) let_go();
   if (!over_) read_pending();
   end_reached();
   if (over_) pending_.clear();
 }
 
 void Http1Client::advance(Bytes& wire, size_t limit) {
-  if (stream_->cancelled()) {
-    // Before its first byte a request can be forgotten without a trace.
-    if (out_ == Out::idle) return end_exchange();
-    return cut();
-  }
+  if (stream_->cancelled()) return let_go();
   if (out_ == Out::idle) {
     const Head* head = stream_->departing_head();
     if (head == nullptr) return;
@@ -318,6 +319,12 @@ void Http1Client::write_body(Bytes& wire, size_t limit) {
 }
 
 // ---- Ends ------------------------------------------------------------------------------------
+
+// Before its first byte a request can be forgotten without a trace.
+void Http1Client::let_go() {
+  if (out_ == Out::idle) return end_exchange();
+  cut();
+}
 
 // The connection is clean again.
 void Http1Client::end_exchange() {

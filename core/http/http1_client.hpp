@@ -66,6 +66,7 @@ class Http1Client final : public Codec {
   bool has_enough() const;
   void heed_limit();
 
+  void let_go();
   void end_exchange();
   void tunnel_over();
   void fail(Code code, std::string_view why);

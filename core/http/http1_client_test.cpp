@@ -663,6 +663,26 @@ TEST(Http1Client, AReaderThatWantsLittleIsReadToInLittlePieces) {
   EXPECT_EQ(client.body.size(), 100'000u);
 }
 
+TEST(Http1Client, AReaderThatWantsNothingIsNotReadFor) {
+  Client client;
+  client.begin();
+  client.stream->limit_inbound(0);
+  client.send();
+  EXPECT_FALSE(client.codec->wants_read());
+  client.stream->limit_inbound(SIZE_MAX);
+  client.flush();
+  EXPECT_TRUE(client.codec->wants_read());
+  client.feed("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + std::string(10000, 'x'));
+  client.stream->limit_inbound(0);
+  client.flush();
+  EXPECT_FALSE(client.codec->wants_read()) << "also when what there was has been taken";
+  client.stream->limit_inbound(SIZE_MAX);
+  client.flush();
+  client.feed(std::string(90000, 'x'));
+  EXPECT_TRUE(client.complete());
+  EXPECT_EQ(client.body.size(), 100'000u);
+}
+
 TEST(Http1Client, ALimitEndsWithItsExchange) {
   Client client;
   client.begin();

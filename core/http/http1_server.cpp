@@ -84,6 +84,7 @@ size_t Http1Server::read_head(ByteView wire) {
     used = parser_.read_line(wire);
     if (parser_.phase() == Http1Parser::Phase::line_done) {
       stream_ = Stream::make(dirty_, true, limits_.stream_inbound, limits_.stream_outbound);
+      stream_->limit_outbound(most_held_, false);
       accepted_ = ready_ = continued_ = false;
       parser_.begin_request_fields(stream_->arriving_head(), scheme_);
     }
@@ -204,9 +205,16 @@ void Http1Server::write(Bytes& wire, size_t limit) {
 }
 
 void Http1Server::resume_reading() {
+  while (dirty_.take() != nullptr) {}
+  if (stream_ != nullptr && stream_->cancelled()) cut();
   if (!over_) read_pending();
   end_reached();
   if (over_) pending_.clear();
+}
+
+void Http1Server::hold_back(size_t most) {
+  most_held_ = most;
+  if (stream_ != nullptr) stream_->limit_outbound(most, false);
 }
 
 // Puts on the wire what the handler has left.

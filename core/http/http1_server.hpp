@@ -29,6 +29,7 @@ class Http1Server final : public Codec {
   Result<void> read(ByteView wire, Instant now) override;
   void end_of_input(const std::optional<Error>& why) override;
   void write(Bytes& wire, size_t limit) override;
+  void hold_back(size_t most) override;
   void resume_reading() override;
   bool wants_write() const override;
   Stream* accept() override;
@@ -88,6 +89,7 @@ class Http1Server final : public Codec {
   Bytes pending_;                  // input that must wait
   Stream* stream_ = nullptr;
   std::optional<Answer> answer_;
+  size_t most_held_ = SIZE_MAX;    // of an answer, while the client takes no more
   uint64_t drained_ = 0;           // request bytes that came after our answer was complete
   In in_ = In::head;
   Out out_ = Out::head;

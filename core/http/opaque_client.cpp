@@ -73,6 +73,8 @@ void OpaqueClient::write_some(Bytes& wire, size_t limit) {
 
 void OpaqueClient::resume_reading() {
   if (over_) return;
+  while (dirty_.take() != nullptr) {}
+  if (stream_ != nullptr && stream_->cancelled()) return cut();
   while (begun_ && stream_ != nullptr && !pending_.empty()) {
     const size_t room = stream_->inbound_room();
     if (room == 0) break;

@@ -160,7 +160,7 @@ void Stream::send_head() {
 
 size_t Stream::room() const {
   if (over() || outbound_ended_) return 0;
-  if (codec_closed_) return outbound_limit_;
+  if (codec_closed_) return outbound_most_;
   if (outbound_.size() < outbound_limit_) return outbound_limit_ - outbound_.size();
   wants_room_ = true;
   return 0;
@@ -277,10 +277,10 @@ void Stream::body_departed(size_t count) {
 
 void Stream::limit_outbound(size_t limit, bool shut) {
   const auto at_most = static_cast<uint32_t>(std::min<size_t>(limit, outbound_most_));
-  const bool less = at_most < outbound_limit_;
+  const bool news = at_most < outbound_limit_ || (outbound_limit_ == 0 && at_most > 0);
   outbound_limit_ = at_most;
   shut_ = shut;
-  if (less) wake_owner();
+  if (news) wake_owner();
 }
 
 void Stream::mark_departed() {

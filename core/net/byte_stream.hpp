@@ -31,6 +31,9 @@ class ByteStream {
     // half-closed peer turns out to have left for good.
     virtual void on_lost(Error) {}
     virtual void on_drain() {}                   // backlog() has fallen below half of its mark
+    // True: the peer takes no more for now, so that some of what was written stays with us. False:
+    // all of that has gone. In alternation, each after a write stage.
+    virtual void on_congested(bool) {}
    protected:
     ~Reader() = default;
   };

@@ -145,8 +145,17 @@ void Loop::turn() {
   work_.splice_back(deferred_);
   if (mail) deliver_mail();
   timers_->advance(now_);
+  const auto flush_writes = [this] {
+    for (int pass = 0; pass < kWritePasses && !write_.empty(); ++pass) flush_all(write_);
+  };
   run_rounds();
-  for (int pass = 0; pass < kWritePasses && !write_.empty(); ++pass) flush_all(write_);
+  const bool all_done = work_.empty() && frame_.empty();
+  flush_writes();
+  // Whom the write stage has woken may have to say that they want no more. The next poll would read it.
+  if (all_done && !(work_.empty() && frame_.empty())) {
+    run_rounds();
+    flush_writes();
+  }
   in_turn_ = false;
   const bool worked = counters_.runs + counters_.flushes != before;
   counters_.turns += worked ? 1 : 0;

@@ -59,6 +59,7 @@ void MemoryStream::start(Reader& reader) {
   open_told_ = false;
   end_told_ = false;
   lost_told_ = false;
+  congested_told_ = false;
   wake();
 }
 
@@ -103,6 +104,7 @@ void MemoryStream::flush() {
     return;
   const size_t held = peer_->inbox_.size();
   send(held < capacity_ ? capacity_ - held : 0);
+  tell_congested();
   if (!unsent_.empty())
     return;
   if (!output_ending_ || output_ended_)
@@ -110,6 +112,13 @@ void MemoryStream::flush() {
   output_ended_ = true;
   peer_->input_ended_ = true;
   peer_->wake();
+}
+
+void MemoryStream::tell_congested() {
+  if (reader_ == nullptr || congested_told_ == !unsent_.empty())
+    return;
+  congested_told_ = !congested_told_;
+  reader_->on_congested(congested_told_);
 }
 
 void MemoryStream::send(size_t max) {
@@ -148,6 +157,7 @@ void MemoryStream::run() {
   if (reader_ == nullptr)
     return;
   tell_open();
+  tell_congested();
   const bool more = deliver();
   if (above_mark_ && backlog() < kBacklogMark / 2) {
     above_mark_ = false;

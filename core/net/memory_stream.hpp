@@ -57,6 +57,7 @@ class MemoryStream final : public ByteStream, private Task, private Flusher {
   void tell_open();
   void tell_end();
   void tell_lost();
+  void tell_congested();
 
   MemoryStream* peer_ = nullptr;  // null once it has gone, or we have
   Reader* reader_ = nullptr;
@@ -80,6 +81,7 @@ class MemoryStream final : public ByteStream, private Task, private Flusher {
   bool output_ending_ = false;
   bool output_ended_ = false;
   bool above_mark_ = false;
+  bool congested_told_ = false;
 };
 
 }  // namespace tulle

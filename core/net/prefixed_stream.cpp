@@ -70,4 +70,8 @@ void PrefixedStream::on_drain() {
   if (reader_ != nullptr) reader_->on_drain();
 }
 
+void PrefixedStream::on_congested(bool congested) {
+  if (reader_ != nullptr) reader_->on_congested(congested);
+}
+
 }  // namespace tulle

@@ -34,6 +34,7 @@ class PrefixedStream final : public ByteStream, private ByteStream::Reader, priv
   void on_end(std::optional<Error> why) override;
   void on_lost(Error why) override;
   void on_drain() override;
+  void on_congested(bool congested) override;
 
   void run() override;
   void finish_detached(Duration linger) override {

@@ -68,6 +68,7 @@ void SimulatedStream::start(Reader& reader) {
   open_told_ = false;
   end_told_ = false;
   lost_told_ = false;
+  congested_told_ = false;
   flush_later();  // the write stage tells it what there is to tell
   socket_->wake_reader();
 }
@@ -92,11 +93,19 @@ void SimulatedStream::shutdown() {
 void SimulatedStream::flush() {
   socket_->tell();
   socket_->push_out();
+  tell_congested();
   if (!above_mark_ || backlog() >= kBacklogMark / 2)
     return;
   above_mark_ = false;
   if (reader_ != nullptr)
     reader_->on_drain();
+}
+
+void SimulatedStream::tell_congested() {
+  if (reader_ == nullptr || congested_told_ == (backlog() > 0))
+    return;
+  congested_told_ = !congested_told_;
+  reader_->on_congested(congested_told_);
 }
 
 void SimulatedStream::finish_detached(Duration linger) {

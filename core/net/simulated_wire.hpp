@@ -144,6 +144,7 @@ class SimulatedStream final : public ByteStream, private Flusher {
  private:
   friend class SimulatedSocket;
   void flush() override;
+  void tell_congested();
   void finish_detached(Duration linger) override;
   void abort_detached() override { std::exchange(socket_, nullptr)->abort(); }
 
@@ -155,6 +156,7 @@ class SimulatedStream final : public ByteStream, private Flusher {
   bool end_told_ = false;
   bool lost_told_ = false;
   bool above_mark_ = false;
+  bool congested_told_ = false;
 };
 
 }  // namespace tulle

@@ -155,6 +155,7 @@ void TcpCell::start(Reader& reader) {
   open_told_ = false;
   end_told_ = false;
   lost_told_ = false;
+  congested_told_ = false;
   update_reading();
   if (phase_ != Phase::connecting) flush_later();  // the write stage tells it what there is to tell
 }
@@ -281,6 +282,13 @@ void TcpCell::tell_drained() {
   if (reader_ != nullptr) reader_->on_drain();
 }
 
+void TcpCell::tell_congested() {
+  const bool congested = in_flight_ != nullptr;
+  if (congested == congested_told_ || reader_ == nullptr) return;
+  congested_told_ = congested;
+  reader_->on_congested(congested);
+}
+
 // Records only; callers in a libuv callback tell() next, others leave it to the write stage.
 void TcpCell::fail(Code code, std::string_view what, int status) {
   if (phase_ == Phase::finishing) return close();
@@ -320,6 +328,7 @@ void TcpCell::flush() {
   if (phase_ == Phase::failed) return tell();
   if (phase_ == Phase::closed) return;
   tell_drained();
+  tell_congested();
   close_when_finished();
 }
 
@@ -360,9 +369,11 @@ void TcpCell::on_written(uv_write_t* request, int status) {
   cell.loop_.freshen_now();
   if (status != 0) {
     cell.lose_output(status);
+    cell.tell_congested();
     return cell.tell();
   }
   cell.tell_drained();
+  if (cell.pending_.empty()) cell.tell_congested();  // else the write stage will see
   cell.flush_later();
 }
 

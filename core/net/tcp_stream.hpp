@@ -71,6 +71,7 @@ class TcpCell final : private Flusher {
   void tell();
   void tell_lost();
   void tell_drained();
+  void tell_congested();
   void fail(Code code, std::string_view what, int status);
   int why_ended();
   void lose_output(int status);
@@ -95,6 +96,7 @@ class TcpCell final : private Flusher {
   bool output_ending_ = false;  // shutdown() was called
   bool output_ended_ = false;   // and carried out
   bool drain_due_ = false;      // the backlog has been above its mark
+  bool congested_told_ = false; // to the present reader
   uint32_t read_poll_ = 0;      // the poll that read_in_poll_ belongs to
   uint32_t read_in_poll_ = 0;
   size_t most_per_read_ = SIZE_MAX;

@@ -34,7 +34,14 @@ struct TestReader : ByteStream::Reader {
     error = std::move(why);
   }
   void on_drain() override { ++drains; }
+  void on_congested(bool is) override {
+    EXPECT_NE(congested, is) << "in alternation";
+    congested = is;
+    ++congestions;
+  }
 
+  bool congested = false;
+  int congestions = 0;
   int opens = 0, ends = 0, drains = 0, reads = 0;
   bool keep = true;
   size_t received = 0, largest = 0, pause_after = 0;
@@ -187,6 +194,50 @@ TEST_F(TcpTest, BacklogGrowsWithAPausedReaderAndDrains) {
   ASSERT_TRUE(run_until([&] { return server_reader.received == written; }));
   EXPECT_EQ(client_reader.drains, 1);
   EXPECT_EQ(client->backlog(), 0u);
+}
+
+TEST_F(TcpTest, CongestionIsToldWhenItBeginsAndWhenAllHasGone) {
+  connect();
+  start();
+  server_reader.keep = false;
+  fill(*client, 1000);
+  ASSERT_TRUE(run_until([&] { return server_reader.received == 1000; }));
+  EXPECT_EQ(client_reader.congestions, 0) << "the kernel took it at once";
+  server->want_read(false);
+  const size_t written = 20'000'000;
+  fill(*client, written);
+  test.settle();
+  EXPECT_TRUE(client_reader.congested);
+  EXPECT_EQ(client_reader.congestions, 1);
+  server->want_read(true);
+  ASSERT_TRUE(run_until([&] { return !client_reader.congested; }));
+  EXPECT_EQ(client->backlog(), 0u);
+  EXPECT_EQ(client_reader.congestions, 2);
+  ASSERT_TRUE(run_until([&] { return server_reader.received == 1000 + written; }));
+}
+
+TEST_F(TcpTest, ALostPeerEndsCongestion) {
+  connect();
+  start();
+  server->want_read(false);
+  fill(*client, 20'000'000);
+  test.settle();
+  ASSERT_TRUE(client_reader.congested);
+  ByteStream::abort(std::move(server));
+  ASSERT_TRUE(run_until([&] { return client_reader.ends == 1; }));
+  EXPECT_TRUE(client_reader.error || !client_reader.congested);
+}
+
+TEST_F(TcpTest, ANewReaderHearsOfCongestion) {
+  connect();
+  start();
+  server->want_read(false);
+  fill(*client, 20'000'000);
+  test.settle();
+  TestReader second;
+  client->start(second);
+  test.settle();
+  EXPECT_TRUE(second.congested);
 }
 
 TEST_F(TcpTest, PausingFromTheReadCallbackStopsAfterThisRead) {

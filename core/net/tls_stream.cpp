@@ -205,6 +205,13 @@ void TlsStream::on_drain() {
   tell_drain();
 }
 
+// All that we were given has been sealed by then.
+void TlsStream::on_congested(bool congested) {
+  calling_reader_ = true;
+  reader_->on_congested(congested);
+  calling_reader_ = false;
+}
+
 // ---- progress -------------------------------------------------------------------------------
 
 void TlsStream::run() {

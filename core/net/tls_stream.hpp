@@ -53,6 +53,7 @@ class TlsStream final : public ByteStream,
   void on_end(std::optional<Error> why) override;
   void on_lost(Error why) override;
   void on_drain() override;
+  void on_congested(bool congested) override;
 
   void run() override;    // Task
   void flush() override;  // Flusher

@@ -63,10 +63,11 @@ bool Exchange::relay() {
   return false;  // both pumps have moved all they can; the streams wake us when there is more
 }
 
-// What the client's windows would not let us pass on need not be fetched.
+// What the client would not take from us need not be fetched.
 void Exchange::limit_reading(Stream& up) {
   if (!down_->narrow() && !up.narrow_inbound()) return;
-  up.limit_inbound(down_->narrow() ? std::max(down_->outbound_limit(), kLeastFetched) : SIZE_MAX);
+  const size_t most = down_->narrow() ? down_->outbound_limit() : SIZE_MAX;
+  up.limit_inbound(most == 0 ? 0 : std::max(most, kLeastFetched));
 }
 
 bool Exchange::pump_request(Stream& up) {
