@@ -39,7 +39,8 @@ Http2Codec::Http2Codec(Role role, const HttpLimits& limits, std::string_view sch
       scheme_(scheme),
       budget_(limits.misbehaviour_burst + limits.max_concurrent_streams,
               limits.misbehaviour_per_second),
-      reader_(limits_, scheme) {
+      reader_(limits_, scheme),
+      initial_window_(limits.stream_window) {
   make_session();
 }
 
@@ -61,7 +62,7 @@ Http2Stream& Http2Codec::add_stream(int32_t id) {
   s->stream = Stream::make(dirty_, server(), inbound, limits_.stream_outbound);
   s->stream->wire_id = s->id = id;
   s->stream->wire_count = reinterpret_cast<uintptr_t>(s);
-  s->window = limits_.stream_window;
+  s->window = initial_window_;
   s->stream->set_credit_step(std::max<uint32_t>(s->window / 2, 1));
   live_.push_back(*s);
   ++open_;
@@ -74,18 +75,13 @@ Http2Stream* Http2Codec::wire_half(Stream& stream) const {
   return reinterpret_cast<Http2Stream*>(static_cast<uintptr_t>(stream.wire_count));
 }
 
-// Of the memory budget: what its window has grown by.
-void Http2Codec::take_back_promise(const Http2Stream& s) const {
-  if (s.window <= limits_.stream_window) return;
-  MemoryBudget::of_process().release_promise(s.window - limits_.stream_window);
-}
-
 void Http2Codec::close(Http2Stream& s) {
   if (s.id != 0) set_user_pointer(s.id, nullptr);
   if (reading_ == &s) reading_ = nullptr;
   Stream* stream = s.stream;
   const bool handed_out = s.handed_out;
   heads_held_ -= s.head_weight;
+  if (s.wants_little) --wanting_little_;
   take_back_promise(s);
   delete &s;
   if (--open_ == 0) sharers_ = kFew;

@@ -7,7 +7,8 @@
 //
 // Flow control. The connection window is credited on arrival, so that one slow stream cannot hold
 // up the others; what a connection can hold is bounded by the windows of its streams. A stream's
-// window is credited when its handler takes bytes, and doubles while the handler keeps up.
+// window is credited when its handler takes bytes, and doubles while the handler keeps up. An upstream
+// whose answers are not taken gets narrow windows: http2_windows.cpp.
 //
 // What waits for the peer's windows is bounded as well: a stream holds what its window lets out, or
 // its share of what the peer has taken so far, if that is more (limit_room()).
@@ -16,8 +17,8 @@
 // fail and finished() holds. Those that the codec finds are returned by read() at once.
 //
 // Files: http2_session.cpp builds the session and turns nghttp2's callbacks into calls of this
-// class; http2_receive.cpp and http2_send.cpp are the two directions; http2_patience.cpp is about
-// peers that let us wait; http2_codec.cpp is life and death.
+// class; http2_receive.cpp and http2_send.cpp are the two directions; http2_windows.cpp is what
+// peers may send; http2_patience.cpp is about peers that let us wait; http2_codec.cpp is life and death.
 #pragma once
 
 #include <cstddef>
@@ -65,6 +66,7 @@ struct Http2Stream final : Pooled<Http2Stream>, ListNode<Http2LiveTag>, ListNode
   bool handed_out = false;        // somebody holds, or held, a StreamRef
   bool lingers = false;           // answered; the peer is still sending, and may not have read it
   bool lingered = false;          // ... and did so already when end_lingering() last looked
+  bool wants_little = false;      // client: its handler took next to nothing when it asked
   uint32_t head_weight = 0;       // of the decoded request head and trailers
   std::optional<Http2Error> peer_reset;
   std::optional<Error> reason;    // why we reset it, when that is more than "protocol error"
@@ -138,7 +140,6 @@ class Http2Codec final : public Codec {
   void refuse(Http2Stream& s, const Refusal& why);
   void break_stream(Http2Stream& s, Http2Error code, Code why, const char* detail);
   void body_arrived(int32_t id, ByteView bytes);
-  void grow_window(Http2Stream& s);
   void data_ended(int32_t id, size_t payload, bool end_stream);
   void remote_end(Http2Stream& s);
   void reset_arrived(int32_t id, Http2Error code);
@@ -172,6 +173,15 @@ class Http2Codec final : public Codec {
   void reset_sent(int32_t id, Http2Error code);
   void goaway_sent(Http2Error code);
 
+  // http2_windows.cpp
+  void grow_window(Http2Stream& s);
+  void take_back_promise(const Http2Stream& s) const;
+  void watch_readers(size_t arrived);
+  size_t unread();
+  void choose_window(Http2Stream& s);
+  void set_initial_window(uint32_t window);
+  void windows_agreed();
+
   // http2_patience.cpp
   Instant heard() const;
   Duration silence() const;
@@ -183,7 +193,6 @@ class Http2Codec final : public Codec {
   Http2Stream& add_stream(int32_t id);
   Http2Stream* wire_half(Stream& stream) const;
   void close(Http2Stream& s);
-  void take_back_promise(const Http2Stream& s) const;
   void fail_all(const Error& error);
   void end(Http2Error code, const Error& error);
   void submit_last_goaway();
@@ -236,6 +245,13 @@ class Http2Codec final : public Codec {
   uint64_t bodies_sent_ = 0;                 // bytes
   static constexpr size_t kFew = 4;
   size_t sharers_ = kFew;                    // streams among whom room was last shared out
+  uint32_t initial_window_;                  // of a stream, as we have last told the peer
+  bool windows_pending_ = false;             // ... and it has not acknowledged yet
+  Instant thrifty_since_;
+  size_t unread_ = 0;                        // client: at most so much waits for handlers
+  static constexpr size_t kUnread = 1024 * 1024;
+  size_t recount_at_ = kUnread;
+  size_t wanting_little_ = 0;                // streams
 };
 
 }  // namespace tulle

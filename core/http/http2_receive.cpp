@@ -24,9 +24,6 @@ constexpr uint64_t kExpansion = 16;
 // How long after a reset of ours trailers of its stream may still arrive.
 constexpr Duration kLateTrailers = 60s;
 
-// When a whole window is taken, and more is here, within this time, it is the window that limits.
-constexpr Duration kQuickDrain = 250ms;
-
 // See Http2Codec::submit_response(): a success that declines the switch comes under another status.
 void restore_status(Head& head) {
   if (head.status / 100 == 2) {
@@ -326,21 +323,7 @@ void Http2Codec::body_arrived(int32_t id, ByteView bytes) {
   if (s->stream == nullptr) return;
   s->stream->body_arrived(bytes);
   if (s->drained >= s->window) grow_window(*s);
-}
-
-// Judged when more arrives, because only then is the time known that both the handler and the way
-// to the peer and back have taken.
-void Http2Codec::grow_window(Http2Stream& s) {
-  const bool quick = now_ - s.drain_began <= kQuickDrain;
-  s.drained = 0;
-  s.drain_began = now_;
-  if (!quick || s.window >= limits_.stream_window_max) return;
-  const uint32_t window = std::min(2 * s.window, limits_.stream_window_max);
-  if (!MemoryBudget::of_process().promise(window - s.window)) return;
-  s.window = window;
-  nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, s.id,
-                                        static_cast<int32_t>(s.window));
-  s.stream->set_credit_step(s.window / 2);
+  if (!server()) watch_readers(bytes.size());
 }
 
 void Http2Codec::data_ended(int32_t id, size_t payload, bool end_stream) {

@@ -283,6 +283,7 @@ void Http2Codec::submit_request(Http2Stream& s, const Head& head, bool whole) {
     fields.add_number("content-length", *head.content_length);
   }
 
+  choose_window(s);
   const nghttp2_data_provider body = Http2BodySource::of(s);
   const int32_t id = nghttp2_submit_request(session_, nullptr, fields.data(), fields.size(),
                                             whole ? nullptr : &body, &s);

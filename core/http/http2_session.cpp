@@ -103,6 +103,7 @@ struct Http2Callbacks {
           c.settings_received_ = true;
           c.limit_rooms();
         } else {
+          if (c.settings_acknowledged_) c.windows_agreed();
           c.settings_acknowledged_ = true;
         }
         break;

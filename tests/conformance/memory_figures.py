@@ -11,8 +11,9 @@ The exit status is 1 when a sidecar in a memory cgroup did not stay within it, o
 it hold, at its peak or later, more than 20 bytes for each that was sent. Small attacks may have more
 by a constant, because limits bound that and not what was sent: 8 MiB, as a cluster admits 1,024
 requests at once and one that waits holds 8 KiB. The same attacks with ten times the connections have
-no such allowance. Connections that only begin TLS may have what a
-handshake takes in OpenSSL, 48 KiB, for the time a handshake may take.
+no such allowance. A client that reads nothing may have what one turn brought of its answer, 192 KiB.
+Connections that only begin TLS may have what a handshake takes in OpenSSL, 48 KiB, for the time a
+handshake may take.
 """
 import contextlib
 import os
@@ -30,11 +31,12 @@ for folder in (HERE, os.path.join(os.path.dirname(HERE), "e2e")):
 
 from canary import frame  # noqa: E402
 from mesh import SIDECAR, Mesh, bootstrap, cluster, host, listener, route, server_tls  # noqa: E402
-from test_resources import (DATA, MIB, SETTINGS, Silent, h2_preface, h2_request, many,  # noqa: E402
+from test_resources import (DATA, GET, MIB, SETTINGS, Generous, Silent, h2_preface, h2_request, many,  # noqa: E402
                             send_all_at_once)
 
 WORST_RATIO = 20
 ADMITTED = 1024 * 8 * 1024  # bytes: the requests that a cluster admits at once
+ONE_TURN = 192 * 1024       # bytes: what a turn brings of an answer, with its request
 HANDSHAKE = 48 * 1024       # bytes: what OpenSSL holds for a connection whose client has said hello
 STANDS = 15   # seconds
 SETTLES = 12  # seconds: idle connections linger 2, a loop is idle after 5
@@ -148,6 +150,11 @@ def half_a_hello():
     return [client_hello()[0][:250]]
 
 
+def deaf_client():
+    """It asks for much and reads nothing of it."""
+    return [GET]
+
+
 class Attack:
     """`allowed`: bytes that it may have beyond 20 for each that was sent."""
 
@@ -167,10 +174,12 @@ ATTACKS = (
     Attack("cookie crumbs: 100 heads of 90 crumbs", 1000, cookie_crumbs),
     Attack("zero windows: 100 answers of 64 KiB", 100, zero_windows, "body", allowed=ADMITTED),
     Attack("zero windows: 100 answers of 64 KiB", 1000, zero_windows, "body"),
+    Attack("zero windows: 100 answers of 64 KiB of an HTTP/2 upstream", 100, zero_windows, "http2", allowed=ADMITTED),
     Attack("one window of 64 KiB for 100 answers of 64 KiB", 100, one_window, "body", allowed=ADMITTED),
     Attack("one window of 64 KiB for 100 answers of 64 KiB", 1000, one_window, "body"),
     Attack("windows that shut after 100 requests for 64 KiB", 100, late_windows, "body", allowed=ADMITTED),
     Attack("windows that shut after 100 requests for 64 KiB", 1000, late_windows, "body"),
+    Attack("HTTP/1.1, one request for 64 MiB, nothing is read", 100, deaf_client, "generous", allowed=100 * ONE_TURN),
     Attack("100 streams with 64 KB each, unfinished", 20, unfinished_streams),
     Attack("DATA frames of one byte", 20, one_byte_frames),
     Attack("SETTINGS, 2,000 of them", 100, settings_flood),
@@ -182,22 +191,27 @@ ATTACKS = (
 def play(attack):
     """(bytes sent, peak, held, after)."""
     mesh = Mesh()
-    silent = Silent()
+    silent = Generous() if attack.upstream == "generous" else Silent()
     mesh.closers.append(silent.drop)
     try:
-        origin = silent.port if attack.upstream == "silent" else mesh.origin().port
-        action = {"cluster": "upstream"}
+        origin, protocol = silent.port, None
         if attack.upstream == "body":
+            origin = mesh.origin().port
+        elif attack.upstream == "http2":
+            origin, protocol = mesh.http2_origin().listening_port, "http2"
+        action = {"cluster": "upstream"}
+        if attack.upstream in ("body", "http2"):
             action["prefix_rewrite"] = "/bytes/65536"
         everything = host("all", ["*"], {"match": {"prefix": "/"}, "route": action})
         sidecar = mesh.sidecar("sidecar", bootstrap(
             listener("plain", everything), listener("tls", everything, inbound=True, tls=server_tls()),
-            cluster("upstream", origin), identity=mesh.identity("attacked"), workers=1, log="off"))
+            cluster("upstream", origin, protocol=protocol), identity=mesh.identity("attacked"), workers=1, log="off"))
         with many(sidecar.port("plain"), 5) as socks:  # what is made once and kept
             for sock in socks:
                 sock.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
         before = memory(sidecar.pid)
-        with many(sidecar.port(attack.listener), attack.connections) as socks:
+        deaf = {"receive_buffer": 4096} if attack.upstream == "generous" else {}
+        with many(sidecar.port(attack.listener), attack.connections, **deaf) as socks:
             total = sum(send_all_at_once(socks, piece) for piece in attack.pieces())
             peak = settled(sidecar.pid) - before
             time.sleep(STANDS)

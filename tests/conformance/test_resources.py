@@ -34,6 +34,17 @@ def used(sidecar):
     return sidecar.metric("tulle_memory_used_bytes")
 
 
+def settled(figure):
+    """The figure, when it has not changed for half a second."""
+    last, since = figure(), time.monotonic()
+    while time.monotonic() - since < 0.5:
+        now = figure()
+        if now != last:
+            last, since = now, time.monotonic()
+        time.sleep(0.05)
+    return last
+
+
 class Silent:
     """An upstream that accepts and neither reads nor says anything; its sockets take next to nothing."""
 
@@ -58,6 +69,33 @@ class Silent:
         self.listening.close()
         for sock in self.kept:
             sock.close()
+
+
+class Generous(Silent):
+    """An upstream that answers each request with 64 MiB, as fast as they are taken."""
+    SIZE = 64 * MIB
+    PIECE = bytes(MIB)
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                sock = self.listening.accept()[0]
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
+                self.kept.append(sock)
+                threading.Thread(target=self._answer, args=(sock,), daemon=True).start()
+
+    def _answer(self, sock):
+        with contextlib.suppress(OSError):
+            while sock.recv(4096):
+                sock.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % self.SIZE)
+                for _ in range(self.SIZE // len(self.PIECE)):
+                    sock.sendall(self.PIECE)
+
+    def drop(self):
+        for sock in self.kept:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        super().drop()
 
 
 def connect(port, receive_buffer=None):
@@ -361,26 +399,70 @@ class Resources(Stage):
                 self.assertTrue(canary.wait_done(5), canary.failures)
             held = used(self.sidecars[0]) - before
             self.assertLess(held, 400 * 16 * 1024)
+            self.open_windows(socks, 40 * len(body))
+
+    def open_windows(self, socks, size):
+        """Of clients of HTTP/2 with 40 requests each: all answers arrive whole."""
+        for sock in socks:
+            sock.sendall(frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 1 << 20)) +
+                         frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 1 << 30)))
+        for sock in socks:
+            data, sizes, ended = bytearray(), 0, 0
+            while ended < 40:
+                part = sock.recv(1 << 18)
+                self.assertTrue(part, "%d of 40 have arrived" % ended)
+                data += part
+                at = 0
+                while len(data) - at >= 9:
+                    length = 9 + int.from_bytes(data[at:at + 3], "big")
+                    if len(data) - at < length:
+                        break
+                    if data[at + 3] == DATA:
+                        sizes += length - 9
+                        ended += data[at + 4] & END_STREAM
+                    at += length
+                del data[:at]
+            self.assertEqual(size, sizes)
+
+    def test_RX_21_windows_that_stay_shut_and_an_HTTP2_upstream(self):
+        """400 answers of 64 KiB of an HTTP/2 upstream, to clients whose windows are shut -> under 16 KiB are held of each; when the windows open, all arrive whole"""
+        mesh = Mesh()
+        self.addCleanup(mesh.close)
+        action = {"cluster": "upstream", "prefix_rewrite": "/bytes/65536"}
+        sidecar = mesh.sidecar("http2", bootstrap(
+            listener("outbound", host("all", ["*"], {"match": {"prefix": "/"}, "route": action})),
+            cluster("upstream", mesh.http2_origin().listening_port, protocol="http2"), workers=1))
+        before = used(sidecar)
+        with many(sidecar.port("outbound"), 10) as socks:
             for sock in socks:
-                sock.sendall(frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 1 << 20)) +
-                             frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 1 << 30)))
+                sock.sendall(h2_preface(0) + b"".join(h2_request(2 * number + 1) for number in range(40)))
+            wait_for(lambda: sidecar.metric("tulle_active_exchanges") == 400, "400 exchanges", PATIENCE)
+            self.assertLess(settled(lambda: used(sidecar)) - before, 400 * 16 * 1024)
+            self.open_windows(socks, 40 * 65536)
+
+    def test_RX_20_clients_that_read_nothing(self):
+        """30 HTTP/1.1 clients ask for 64 MiB each and read nothing -> under 160 KiB are held of each answer; one that reads then gets all of it"""
+        upstream = Generous()
+        self.addCleanup(upstream.drop)
+        mesh = Mesh()
+        self.addCleanup(mesh.close)
+        sidecar = mesh.sidecar("generous", bootstrap(
+            listener("outbound", host("all", ["*"], route("upstream"))), cluster("upstream", upstream.port), workers=1))
+        before = used(sidecar)
+        with many(sidecar.port("outbound"), 30, receive_buffer=4096) as socks:
             for sock in socks:
-                data, sizes, ended = bytearray(), 0, 0
-                while ended < 40:
-                    part = sock.recv(1 << 18)
-                    self.assertTrue(part, "%d of 40 have arrived" % ended)
-                    data += part
-                    at = 0
-                    while len(data) - at >= 9:
-                        size = 9 + int.from_bytes(data[at:at + 3], "big")
-                        if len(data) - at < size:
-                            break
-                        if data[at + 3] == DATA:
-                            sizes += size - 9
-                            ended += data[at + 4] & END_STREAM
-                        at += size
-                    del data[:at]
-                self.assertEqual(40 * len(body), sizes)
+                sock.sendall(GET)
+            held = settled(lambda: used(sidecar))
+            self.assertLess(held - before, 30 * 160 * 1024)
+            data = socks[0].recv(1 << 16)
+            head, _, body = data.partition(b"\r\n\r\n")
+            self.assertTrue(head.startswith(b"HTTP/1.1 200"), head)
+            size = len(body)
+            while size < Generous.SIZE:
+                part = socks[0].recv(1 << 20)
+                self.assertTrue(part, "%d bytes have arrived" % size)
+                size += len(part)
+            self.assertEqual(Generous.SIZE, size)
 
     def test_RX_17_peers_that_are_gone_when_they_are_written_to(self):
         """300 clients that reset while they are answered (EPIPE) -> no signal ends the process, everything is given back"""
