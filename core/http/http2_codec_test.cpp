@@ -169,6 +169,7 @@ TEST_P(Http2Exchange, CookieCrumbsAreJoined) {
   up->draft().fields.add(FieldId::cookie, "a=1");
   up->draft().fields.add("x", "y");
   up->draft().fields.add(FieldId::cookie, "b=2; c=3");
+  up->draft().fields.add(FieldId::cookie, "");
   up->draft().ended = true;
   up->send_head();
   pair_.pump();

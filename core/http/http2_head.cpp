@@ -120,7 +120,9 @@ bool Http2HeadReader::add_status(std::string_view value) {
   return true;
 }
 
+// An empty crumb says nothing, and behind the others it would leave a blank, which HTTP/1 does not carry.
 void Http2HeadReader::add_cookie(std::string_view crumb) {
+  if (crumb.empty()) return;
   if (!cookies_.empty()) cookies_.append("; ");
   cookies_.append(crumb);
 }
