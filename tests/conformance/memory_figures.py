@@ -11,9 +11,9 @@ The exit status is 1 when a sidecar in a memory cgroup did not stay within it, o
 it hold, at its peak or later, more than 20 bytes for each that was sent. Small attacks may have more
 by a constant, because limits bound that and not what was sent: 8 MiB, as a cluster admits 1,024
 requests at once and one that waits holds 8 KiB. The same attacks with ten times the connections have
-no such allowance. An upstream that speaks HTTP/2 may add what narrow windows let in. A client that reads nothing may have what one turn brought of its answer, 192 KiB.
-Connections that only begin TLS may have what a handshake takes in OpenSSL, 48 KiB, for the time a
-handshake may take.
+no such allowance. An upstream that speaks HTTP/2 may add what narrow windows let in. A client that
+reads nothing may have what one turn brought of its answer, 192 KiB. Connections that only begin TLS
+may have what a handshake takes in OpenSSL, 48 KiB, for the time a handshake may take.
 """
 import contextlib
 import os
