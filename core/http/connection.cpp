@@ -346,7 +346,7 @@ void Connection::cut_off(Error why) {
 void Connection::abandon(Error why) {
   failure_ = std::move(why);
   phase_ = Phase::closing;
-  flush_later();  // streams that were let go while nothing could be written are noticed by the codec there
+  flush_later();  // there the codec notices streams that were let go while nothing could be written
   wake();
 }
 

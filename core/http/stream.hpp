@@ -168,8 +168,8 @@ class Stream : private ListNode<DirtyTag>, private ListNode<StreamTag>, private 
   void mark_head_departed() { head_departed_ = true; }
   Bytes& departing_body() { return outbound_; }     // take from the front, then body_departed()
   void body_departed(size_t count);                 // wakes a handler that waits for room
-  // At most what make() was told. Wakes when it becomes less, or was nothing. send() of what fits the latter stays
-  // allowed for those who do not ask for room: short answers of our own.
+  // At most what make() was told. Wakes when it becomes less, or was nothing. send() of what fits
+  // what make() was told stays allowed for those who do not ask for room: short answers of our own.
   void limit_outbound(size_t limit, bool shut);
   bool departing_end() const { return outbound_ended_ && outbound_.empty(); }
   const Fields& departing_trailers() const { return outbound_trailers_; }
